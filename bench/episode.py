@@ -1,0 +1,166 @@
+"""The words everything else is written in: what is asked, what is answered, what is learned from.
+
+All of it is data: frozen, slotted, comparable, picklable. Configuration is the one exception (`Sampling`), because
+Hydra's schemas cannot be frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Grade(StrEnum):
+    """The verdict on one attempt. A crash of *our* grader is not among them: it raises."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"  # the attempt's text holds nothing to grade
+    UNPARSEABLE = "unparseable"  # there is an answer or a program, and it cannot be read
+    TIMEOUT = "timeout"  # the answer or the program exceeded its time
+    MEMORY = "memory"  # ... or its memory
+    ERROR = "error"  # the program raised, exited, or tried what the sandbox forbids
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTests:
+    """What a program must pass. Either `asserts` (MBPP) or `check` with `entry_point` (HumanEval) is filled.
+
+    A program is `imports`, then `preamble` (HumanEval: the prompt, whose helpers and imports the tests need), then the
+    candidate's code, then `setup`: MBPP's setup code runs *after* the solution.
+    """
+
+    asserts: tuple[str, ...] = ()
+    check: str = ""  # source that defines check(candidate)
+    entry_point: str = ""
+    imports: tuple[str, ...] = ()
+    preamble: str = ""
+    setup: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`id` is stable across runs and sources ("math/test/algebra/2584"); only grading reads `gold` and `tests`."""
+
+    id: str
+    question: str
+    gold: str  # the reference answer (math) or the reference program (code)
+    level: str = ""
+    subject: str = ""
+    tests: UnitTests | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the user says next. The reply to a turn that is not `graded` (a critique) is played and never scored."""
+
+    text: str
+    graded: bool = True
+
+
+@dataclass
+class Sampling:
+    """How tokens are drawn: `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are the full distribution."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 1024  # per reply
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"sampling temperature must be 0 (greedy) or positive, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}; 1 switches it off")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be 0 (off) or positive, not {self.top_k}")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+
+    @property
+    def is_full_distribution(self) -> bool:
+        """Whether a log-probability under the model is the probability it was sampled with, up to temperature."""
+        return self.top_p == 1 and self.top_k == 0 and self.temperature > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A conversation, as token ids, that waits for a reply; with its `seed` the reply is a function of the request."""
+
+    token_ids: tuple[int, ...]
+    seed: int
+    problem_id: str
+    sample: int
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One reply as it was sampled. `token_ids` includes the end-of-turn id unless `truncated`; `text` never does."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]  # of each token under the sampling distribution, same length as token_ids
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of one attempt: the grade, the answer or program it found, and why if it was not correct."""
+
+    grade: Grade
+    answer: str | None = None  # None: nothing was found
+    failure: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A graded reply."""
+
+    completion: Completion
+    verdict: Verdict
+
+    @property
+    def correct(self) -> bool:
+        return self.verdict.grade is Grade.CORRECT
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One whole conversation: every token from the first prompt to the last reply, and where the attempts lie in it.
+
+    `spans[i]` is the half-open range of attempt i's sampled tokens in `token_ids`; prompts, bridges and ungraded
+    replies lie outside every span.
+    """
+
+    problem: Problem
+    sample: int
+    token_ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    attempts: tuple[Attempt, ...]
+    critiques: tuple[Completion, ...] = ()  # the ungraded replies, in order
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """1 for a correct attempt, 0 for any other: the paper's r."""
+        return tuple(float(attempt.correct) for attempt in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """An episode and what each attempt's tokens are to learn from it.
+
+    `weights[i]` multiplies the log-probability of attempt i (an advantage in RL, 1 or 0 in SFT); `kl[i]` is the
+    coefficient of attempt i's KL divergence from the reference model.
+    """
+
+    episode: Episode
+    weights: tuple[float, ...]
+    kl: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.weights) == len(self.kl) == len(self.episode.spans):
+            raise ValueError(
+                f"{len(self.weights)} weights and {len(self.kl)} KL coefficients for {len(self.episode.spans)} attempts"
+            )

@@ -1,0 +1,210 @@
+"""One experiment: train once, then evaluate what is missing. Everything in it runs in one process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from bench.episode import Sampling
+from bench.grading.verifier import Grading, Verifier
+from bench.methods.method import Method
+from bench.metrics import summarise
+from bench.policies.models import Model
+from bench.policies.policy import Policy, Sampler
+from bench.provenance import provenance
+from bench.records import episode_row, transcript_row
+from bench.results import Run, RunKey
+from bench.rollout import Player
+from bench.tasks.task import Task
+from bench.tracking import Tracking, open_wandb
+from bench.training.budget import Training
+
+_SHOWN_TRANSCRIPTS = 20  # in W&B; all of them are in transcripts.jsonl.gz
+_PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """One way of measuring a trained model."""
+
+    split: str = "test"
+    num_attempts: int = 2
+    num_samples: int = 1  # conversations per problem
+    sampling: Sampling
+
+    def __post_init__(self) -> None:
+        for count in ("num_attempts", "num_samples"):
+            if getattr(self, count) < 1:
+                raise ValueError(f"evaluation {count} must be at least 1, not {getattr(self, count)}")
+        if self.sampling.temperature == 0 and self.num_samples > 1:
+            raise ValueError("greedy decoding gives the same conversation every time: num_samples must be 1")
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """A composed configuration. Groups are `Any` because a Protocol cannot be a Hydra schema; each is one of these."""
+
+    method: Any  # bench.methods.method.Method
+    task: Any  # bench.tasks.task.Task
+    model: Any  # bench.policies.models.Model
+    training: Training
+    evaluations: dict[str, Evaluation]
+    grading: Grading
+    seed: int
+    variant: str
+    results: str  # folder
+    tracking: Tracking
+    jobs: int  # experiments at once; 0: one per GPU, or per core where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An experiment with its name and its configuration as plain data: all that the process which runs it needs."""
+
+    key: RunKey
+    experiment: Experiment
+    config: Mapping[str, Any]
+
+    def check(self) -> None:
+        """Raise ValueError, naming the cure, for all that can be seen to be wrong before anything heavy is loaded."""
+        method, model = cast(Method, self.experiment.method), cast(Model, self.experiment.model)
+        if method.trains and not model.trainable:
+            raise ValueError(
+                f"method={self.key.method} trains, and model={self.key.model} cannot be trained: use method=base, or "
+                "model=transformers with model.path=<folder or hub id>"
+            )
+        model.check()
+        cast(Task, self.experiment.task).check()
+        if not self.experiment.evaluations:
+            raise ValueError("nothing would be measured: name at least one evaluation, as in evaluation=[greedy]")
+        Run.check(self.key, Path(self.experiment.results), self.config)
+        self.is_finished  # noqa: B018  refuses an evaluation that was made with other settings
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its folder already holds everything it asks for."""
+        run = Run(self.key, self.key.folder(Path(self.experiment.results)))
+        return all(is_done(run, name, evaluation) for name, evaluation in self.experiment.evaluations.items())
+
+
+def conduct(plan: Plan) -> None:
+    """Train unless trained, evaluate what has not been evaluated. Running it again fills only the holes."""
+    experiment = plan.experiment
+    method, task, model = cast(Method, experiment.method), cast(Task, experiment.task), cast(Model, experiment.model)
+    with (
+        Run.claim(plan.key, Path(experiment.results), plan.config) as run,
+        task.verifier(experiment.grading) as verifier,
+    ):
+        if plan.is_finished:
+            return
+        sampler = model.build(task.canonical_id)
+        _check_conversations(experiment, sampler)
+        if experiment.tracking is Tracking.wandb:
+            name = str(plan.key).replace("/", ".")
+            run.tracker.mirror = open_wandb(run.folder, config=plan.config, group=plan.key.method, name=name)
+        with closing(run.tracker):
+            if method.trains:
+                _train(
+                    method,
+                    cast(Policy, sampler),
+                    Player(task, verifier, seed=experiment.seed),
+                    run,
+                    experiment.training,
+                )
+            for name, evaluation in experiment.evaluations.items():
+                if not is_done(run, name, evaluation):
+                    _evaluate(name, evaluation, method, sampler, task, verifier, run, seed=experiment.seed)
+
+
+def is_done(run: Run, name: str, evaluation: Evaluation) -> bool:
+    """Raises ValueError if an evaluation of that name was made with other settings."""
+    manifest = run.manifest(name)
+    if manifest is None:
+        return False
+    if manifest["asked"] != asdict(evaluation):
+        raise ValueError(
+            f"{run.folder / name} was made with other settings ({manifest['asked']}); give this evaluation another "
+            "name, or delete that folder"
+        )
+    return True
+
+
+def _check_conversations(experiment: Experiment, sampler: Sampler) -> None:
+    task, method = cast(Task, experiment.task), cast(Method, experiment.method)
+    per_attempt = len(method.script(task))
+    for evaluation in experiment.evaluations.values():
+        sampler.check_can_play(
+            {problem.id: task.prompt(problem) for problem in task.problems(evaluation.split)},
+            num_replies=1 + per_attempt * (evaluation.num_attempts - 1),
+            max_tokens=evaluation.sampling.max_tokens,
+        )
+    if method.trains:
+        prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}
+        longest = max(experiment.training.rl.sampling.max_tokens, experiment.training.sft.sampling.max_tokens)
+        sampler.check_can_play(prompts, num_replies=1 + per_attempt, max_tokens=longest)
+
+
+def _train(method: Method, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    if run.training is not None:
+        policy.restore(run.weights)
+        return
+    began = time.monotonic()
+    method.train(policy, player, run, training)
+    # Seconds of this process only: a resumed training's earlier hours are in the time stamps of its log.
+    record = {"budget": asdict(player.ledger), "seconds": time.monotonic() - began}
+    run.finish_training(policy.save, record)
+
+
+def _evaluate(
+    name: str,
+    evaluation: Evaluation,
+    method: Method,
+    sampler: Sampler,
+    task: Task,
+    verifier: Verifier,
+    run: Run,
+    *,
+    seed: int,
+) -> None:
+    began = time.monotonic()
+    problems = task.problems(evaluation.split)
+    player = Player(task, verifier, seed=seed)
+    progress = run.tracker.progress(name, total=len(problems))
+    episodes = []
+    for start in range(0, len(problems), _PROBLEMS_AT_ONCE):
+        part = problems[start : start + _PROBLEMS_AT_ONCE]
+        episodes += player.play(
+            sampler,
+            part,
+            script=method.script(task) * (evaluation.num_attempts - 1),
+            sampling=evaluation.sampling,
+            num_samples=evaluation.num_samples,
+            label=f"evaluation/{name}",
+        )
+        progress.advance(len(part))
+    progress.close()
+    training = run.training or {"budget": asdict(Player(task, verifier, seed=seed).ledger), "seconds": 0.0}
+    manifest = {
+        "asked": asdict(evaluation),
+        "token_unit": sampler.token_unit,
+        "seconds": time.monotonic() - began,
+        "sampled_tokens": player.ledger.sampled_tokens,
+        "training_seconds": training["seconds"],
+        "budget": training["budget"],
+        **provenance(),
+    }
+    prompts = {problem.id: task.prompt(problem) for problem in problems}
+    run.save_evaluation(name, episodes, prompts, manifest)
+    frame = pd.DataFrame([episode_row(episode) for episode in episodes])
+    prefix = "eval" if name == "greedy" else f"eval_{name}"
+    run.tracker.summarise(
+        {f"{prefix}/{metric}": value for metric, value in summarise(frame).items()},
+        histograms={f"{prefix}/{column}": frame[column].tolist() for column in frame if column.startswith("edit_")},
+        transcripts=[transcript_row(episode, prompts[episode.problem.id]) for episode in episodes[:_SHOWN_TRANSCRIPTS]],
+    )

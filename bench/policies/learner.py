@@ -1,0 +1,252 @@
+"""A transformers causal LM that samples, scores and learns: the policy behind every trained method.
+
+Axes: B episodes, T positions, N sampled tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bench.episode import Completion, Credit, Request, Sampling
+from bench.policies.generation import generate
+from bench.policies.objective import surrogate
+from bench.policies.policy import KLEstimator, Optimizer
+from bench.policies.scoring import Scores, score
+from bench.policies.template import Template
+
+
+class Learner:
+    """Implements `Policy`. `model` starts as the base; `load_base` gives it afresh, for resets and as KL reference."""
+
+    token_unit = "tokens"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        template: Template,
+        load_base: LoadBase,
+        *,
+        sample_batch_tokens: int,
+        train_batch_tokens: int,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.template = template
+        self._load_base = load_base
+        self._reference: PreTrainedModel | None = None
+        self._sample_batch_tokens = sample_batch_tokens
+        self._train_batch_tokens = train_batch_tokens
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    def opening(self, prompt: str) -> tuple[int, ...]:
+        return self.template.opening(prompt)
+
+    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
+        return self.template.bridge(text, truncated=truncated)
+
+    def check_can_play(self, prompts: Mapping[str, str], *, num_replies: int, max_tokens: int) -> None:
+        """Raise ValueError if the tokenizer cannot read the prompts or the context cannot hold a conversation."""
+        openings = {problem: self.opening(prompt) for problem, prompt in prompts.items()}
+        unknown = self.tokenizer.unk_token_id
+        unread = [problem for problem, ids in openings.items() if unknown is not None and unknown in ids]
+        if len(unread) * 2 > len(openings):
+            raise ValueError(
+                f"the tokenizer of {self._load_base.path} has no tokens for the text of {len(unread)} of "
+                f"{len(openings)} problems (first {unread[0]}). The miniature's model reads generated problems only: "
+                "use task.source=mini, or a real model: model=transformers model.path=<folder or hub id>"
+            )
+        longest = max(map(len, openings.values())) + num_replies * max_tokens
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        if context is not None and longest > context:
+            raise ValueError(
+                f"a conversation may need {longest} tokens (longest prompt plus {num_replies} replies of "
+                f"{max_tokens}), the model holds {context}: lower model.max_tokens"
+            )
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        self.model.eval()
+        return generate(
+            self.model,
+            requests,
+            sampling,
+            stop_ids=self.template.stop_ids,
+            pad_id=self._pad_id,
+            batch_tokens=self._sample_batch_tokens,
+            decode=lambda ids: str(self.tokenizer.decode(list(ids), skip_special_tokens=True)),
+        )
+
+    def begin(self, optimizer: Optimizer, *, num_updates: int, kl_estimator: KLEstimator) -> None:
+        self._settings = optimizer
+        self._kl_estimator = kl_estimator
+        self._num_updates = num_updates
+        self._updates = 0
+        self._optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=optimizer.learning_rate,
+            betas=tuple(optimizer.betas),  # pyright: ignore[reportArgumentType]
+            eps=optimizer.eps,
+            weight_decay=optimizer.weight_decay,
+        )
+
+    def update(self, credits: Sequence[Credit]) -> dict[str, float]:
+        """One step on all of `credits`; episodes whose weights and coefficients are all zero cost nothing but count.
+
+        Raises ValueError on an empty list: a step without episodes has no mean.
+        """
+        assert self._optimizer is not None, "begin() comes before update()"
+        self._optimizer.zero_grad(set_to_none=True)
+        told = self.backward(credits)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"the gradient's norm is {norm.item()}: lower the learning rate")
+        rate = self._settings.rate_at(self._updates, num_updates=self._num_updates)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._updates += 1
+        return {**told, "grad_norm": norm.item(), "learning_rate": rate}
+
+    def backward(self, credits: Sequence[Credit]) -> dict[str, float]:
+        """Add the gradient of the mean objective to the parameters' `.grad`; returns what `update` tells of it."""
+        if not credits:
+            raise ValueError("an update needs at least one credit")
+        # Dropout and the like stay off: the policy that is scored is then the one that was sampled from.
+        self.model.eval()
+        told = _Tally()
+        for batch in self._batches([credit for credit in credits if any(credit.weights) or any(credit.kl)]):
+            scores = self._score(batch)
+            weights_N = scores.per_token([credit.weights for credit in batch])
+            kl_coefficients_N = scores.per_token([credit.kl for credit in batch])
+            loss = surrogate(
+                logprobs_N=scores.logprobs_N,
+                kl_N=scores.kl_N,
+                weights_N=weights_N,
+                kl_coefficients_N=kl_coefficients_N,
+                attempts_N=scores.attempts_N,
+                estimator=self._kl_estimator,
+            )
+            (loss / len(credits)).backward()
+            told.add(scores, loss, trained_N=(weights_N != 0) | (kl_coefficients_N != 0))
+        return told.means(len(credits))
+
+    def score(self, credits: Sequence[Credit]) -> list[Scores]:
+        """Log-probabilities and divergences of every attempt, without gradients; for checks and for validation loss."""
+        self.model.eval()
+        with torch.no_grad():
+            return [self._score([credit]) for credit in credits]
+
+    def reset(self) -> None:
+        self.model = self._load_base()
+        self._optimizer = None
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def restore(self, folder: Path) -> None:
+        from safetensors.torch import load_model
+
+        load_model(self.model, folder / "model.safetensors", device=str(self.model.device))
+
+    def save_state(self, folder: Path) -> None:
+        assert self._optimizer is not None, "begin() comes before save_state()"
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "updates": self._updates,
+        }
+        torch.save(state, folder / "state.pt")
+
+    def restore_state(self, folder: Path) -> None:
+        """Takes up after `begin` where `save_state` left off."""
+        assert self._optimizer is not None, "begin() comes before restore_state()"
+        state = torch.load(folder / "state.pt", map_location=self.model.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._updates = state["updates"]
+
+    @property
+    def _pad_id(self) -> int:
+        """Pads are masked everywhere, so any id does where the tokenizer names none."""
+        pad = self.tokenizer.pad_token_id
+        return pad if isinstance(pad, int) else min(self.template.stop_ids)
+
+    def _score(self, batch: Sequence[Credit]) -> Scores:
+        needs_reference = any(any(credit.kl) for credit in batch)
+        return score(
+            self.model,
+            self._base() if needs_reference else None,
+            [credit.episode for credit in batch],
+            pad_id=self._pad_id,
+            estimator=self._kl_estimator,
+        )
+
+    def _base(self) -> PreTrainedModel:
+        if self._reference is None:
+            self._reference = self._load_base().eval().requires_grad_(requires_grad=False)
+        return self._reference
+
+    def _batches(self, credits: Sequence[Credit]) -> Iterator[list[Credit]]:
+        """Micro-batches of similar length, of at most `train_batch_tokens` with padding; borders change nothing."""
+        waiting = sorted(credits, key=lambda credit: len(credit.episode.token_ids))
+        while waiting:
+            size = max(1, self._train_batch_tokens // len(waiting[-1].episode.token_ids))
+            yield waiting[-size:]
+            waiting = waiting[:-size]
+
+
+class LoadBase:
+    """Loads the base model's weights, each time anew."""
+
+    def __init__(self, path: str, *, dtype: str, device: str, attention: str) -> None:
+        self.path = path
+        self._dtype, self._device, self._attention = dtype, device, attention
+
+    def __call__(self) -> PreTrainedModel:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(
+            self.path, dtype=getattr(torch, self._dtype), attn_implementation=self._attention
+        )
+        return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type
+
+
+class _Tally:
+    """What an update looked like, per attempt: log-probability drift, KL, entropy, length."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._tokens: dict[int, int] = {}
+
+    def add(self, scores: Scores, loss: torch.Tensor, *, trained_N: torch.Tensor) -> None:
+        self._grow("loss", loss.item())
+        self._grow("trained_tokens", trained_N.sum().item())
+        for place in scores.places_N.unique().tolist():
+            chosen_N = scores.places_N == place
+            count = int(chosen_N.sum())
+            self._tokens[place] = self._tokens.get(place, 0) + count
+            self._grow(f"kl@t{place + 1}", scores.kl_N[chosen_N].sum().item())
+            self._grow(f"entropy@t{place + 1}", scores.entropy_N[chosen_N].sum().item())
+            drift_N = (scores.logprobs_N - scores.sampled_logprobs_N)[chosen_N].detach().abs()
+            self._grow(f"logprob_drift@t{place + 1}", drift_N.sum().item())
+
+    def means(self, num_episodes: int) -> dict[str, float]:
+        """KL and loss per episode; entropy and drift per token; in all, the tokens that carried any loss."""
+        means = {
+            "loss": self._sums.get("loss", 0.0) / num_episodes,
+            "trained_tokens": self._sums.get("trained_tokens", 0.0),
+        }
+        for place, tokens in sorted(self._tokens.items()):
+            means[f"kl@t{place + 1}"] = self._sums[f"kl@t{place + 1}"] / num_episodes
+            for name in ("entropy", "logprob_drift"):
+                means[f"{name}@t{place + 1}"] = self._sums[f"{name}@t{place + 1}"] / max(1, tokens)
+        return means
+
+    def _grow(self, name: str, amount: float) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + amount

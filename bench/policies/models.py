@@ -1,0 +1,160 @@
+"""Models as configuration: what a user names on the command line, checked cheaply and built late.
+
+A model is `check`ed in the process that plans a sweep and `build`t in the process that runs the experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from bench.policies.policy import Sampler
+from bench.policies.template import TemplateKind
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Precision(Enum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Model(Protocol):
+    """What the experiment needs to know of a model. `name` names the result folder's level."""
+
+    trainable: ClassVar[bool]
+    name: str
+    max_tokens: int
+
+    def check(self) -> None:
+        """Raise ValueError, naming the cure, for what can be seen to be wrong without loading anything."""
+        ...
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
+        """The heavy object. `canonical_id` maps recorded problem ids to the task's."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Transformers:
+    """A causal LM that transformers can load: a local folder, or a hub id."""
+
+    trainable: ClassVar[bool] = True
+
+    path: str
+    name: str = ""  # of the results' folder; empty: the path's last part
+    template: TemplateKind = TemplateKind.auto
+    max_tokens: int = 1024  # per reply
+    dtype: Precision = Precision.float32
+    device: str = "auto"  # auto: the GPU where there is one
+    attention: str = "sdpa"  # what transformers calls attn_implementation
+    threads: int = 0  # CPU threads; 0 leaves torch's choice. Tiny models run fastest on 1
+    sample_batch_tokens: int = 65_536  # rows x positions sampled at once
+    train_batch_tokens: int = 16_384  # rows x positions per forward and backward; changes memory, not results
+
+    def __post_init__(self) -> None:
+        self.name = self.name or Path(self.path).name
+        for count in ("max_tokens", "sample_batch_tokens", "train_batch_tokens"):
+            if getattr(self, count) < 1:
+                raise ValueError(f"model.{count} must be at least 1, not {getattr(self, count)}")
+
+    def check(self) -> None:
+        folder = self._folder()
+        if folder is None:
+            if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
+                raise ValueError(f"model.path={self.path}: no such folder")
+            return  # a hub id: whether it exists shows when it is loaded
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"model.path={self.path} holds no config.json: it is not a saved transformers model")
+        if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+            raise ValueError(f"model.path={self.path} holds no weights (*.safetensors): save the model there first")
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+            raise ValueError(
+                f"model.path={self.path} holds no tokenizer: save the model's tokenizer beside its weights"
+            )
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
+        import torch
+        from transformers import AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
+
+        from bench.policies.learner import Learner, LoadBase
+        from bench.policies.scoring import check_head
+        from bench.policies.template import make_template
+
+        disable_progress_bar()
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        source = str(self._folder() or self.path)
+        load_base = LoadBase(source, dtype=self.dtype.value, device=device, attention=self.attention)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            model = load_base()
+        except OSError as error:
+            raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
+        check_head(model)
+        configured = getattr(model.generation_config, "eos_token_id", None)
+        ends = configured if isinstance(configured, list) else [configured]
+        stop_ids = frozenset(end for end in (*ends, tokenizer.eos_token_id) if isinstance(end, int))
+        return Learner(
+            model,
+            tokenizer,
+            make_template(tokenizer, self.template, stop_ids=stop_ids),
+            load_base,
+            sample_batch_tokens=self.sample_batch_tokens,
+            train_batch_tokens=self.train_batch_tokens,
+        )
+
+    def _folder(self) -> Path | None:
+        """The folder that `path` names, from the working directory or else from the repository; None for a hub id."""
+        for candidate in (Path(self.path).expanduser(), _ROOT / self.path):
+            if candidate.is_dir():
+                return candidate.resolve()
+        return None
+
+
+@dataclass(kw_only=True)
+class Replay:
+    """Recorded attempts, played instead of sampled (see bench.policies.replay for the format)."""
+
+    trainable: ClassVar[bool] = False
+
+    path: str
+    name: str = ""  # of the results' folder; empty: the file's name
+    max_tokens: int = 1  # nothing is sampled, so nothing is cut
+
+    def __post_init__(self) -> None:
+        self.name = self.name or Path(self.path).name.removesuffix(".jsonl")
+
+    def check(self) -> None:
+        if not Path(self.path).is_file():
+            raise ValueError(f"model.path={self.path}: no such file of recorded attempts")
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
+        from bench.policies import replay
+
+        return replay.Replay(Path(self.path), canonical_id)
+
+
+@dataclass(kw_only=True)
+class Scripted:
+    """Fixed replies, for testing the plumbing."""
+
+    trainable: ClassVar[bool] = True
+
+    replies: list[str] = field(default_factory=list)
+    name: str = "scripted"
+    max_tokens: int = 1000
+
+    def check(self) -> None:
+        if not self.replies:
+            raise ValueError("model=scripted needs at least one reply in model.replies")
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
+        from bench.policies import scripted
+
+        return scripted.Scripted(self.replies)

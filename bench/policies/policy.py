@@ -1,0 +1,113 @@
+"""What rollouts may ask of a model (`Sampler`) and what methods may ask of one (`Policy`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from bench.episode import Completion, Credit, Request, Sampling
+
+
+class Schedule(Enum):
+    """What the learning rate does over a training stage, after the warm-up."""
+
+    constant = "constant"
+    linear = "linear"  # down to 0 at the stage's last update
+    cosine = "cosine"  # the same, along half a cosine
+
+
+class KLEstimator(Enum):
+    """How KL(policy ‖ reference) of an attempt is estimated; all have the same expectation (see objective.py)."""
+
+    exact = "exact"  # per token over the whole vocabulary
+    k1 = "k1"  # log(policy/reference) of the sampled token
+    k3 = "k3"  # reference/policy − 1 − log(reference/policy): never negative, less variance than k1
+
+
+@dataclass(kw_only=True)
+class Optimizer:
+    """How weights follow a gradient. The paper's Table 5 fixes Adam and the learning rate only; the rest is choice."""
+
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    schedule: Schedule = Schedule.constant
+    warmup_updates: int = 0
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.max_grad_norm <= 0:
+            raise ValueError(
+                f"max_grad_norm must be positive, not {self.max_grad_norm}; use a large one to switch it off"
+            )
+
+    def rate_at(self, update: int, *, num_updates: int) -> float:
+        """The learning rate of update number `update` (from 0) of a stage of `num_updates`."""
+        if update < self.warmup_updates:
+            return self.learning_rate * (update + 1) / self.warmup_updates
+        progress = (update - self.warmup_updates) / max(1, num_updates - self.warmup_updates)
+        if self.schedule is Schedule.linear:
+            return self.learning_rate * (1 - progress)
+        if self.schedule is Schedule.cosine:
+            return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        return self.learning_rate
+
+
+class Sampler(Protocol):
+    """A source of replies. A conversation is token ids from its first prompt to its last reply."""
+
+    token_unit: str  # what one id stands for: "tokens", or "characters" for recorded attempts
+
+    def opening(self, prompt: str) -> tuple[int, ...]:
+        """The ids of a conversation that waits for its first reply."""
+        ...
+
+    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
+        """The ids between a reply and the next one, when the user says `text`; they end a truncated reply's turn."""
+        ...
+
+    def check_can_play(self, prompts: Mapping[str, str], *, num_replies: int, max_tokens: int) -> None:
+        """Raise ValueError, before anything expensive, if conversations on `prompts` (by problem id) cannot be played.
+
+        A conversation has `num_replies` replies of at most `max_tokens` each.
+        """
+        ...
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """One completion per request, in order; each a function of its own request, not of its neighbours."""
+        ...
+
+
+class Policy(Sampler, Protocol):
+    """A sampler whose weights can move."""
+
+    def begin(self, optimizer: Optimizer, *, num_updates: int, kl_estimator: KLEstimator) -> None:
+        """Start a stage of training: fresh optimiser state, from the weights as they are."""
+        ...
+
+    def update(self, credits: Sequence[Credit]) -> dict[str, float]:
+        """One optimiser step on all credits together; returns what the step looked like."""
+        ...
+
+    def reset(self) -> None:
+        """Back to the base model's weights. The reference of the KL terms always is the base model."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the weights in the form that `restore` and any transformers user can read."""
+        ...
+
+    def restore(self, folder: Path) -> None: ...
+
+    def save_state(self, folder: Path) -> None:
+        """Write what an exact resume needs: weights, optimiser state, position in the schedule."""
+        ...
+
+    def restore_state(self, folder: Path) -> None: ...

@@ -1,0 +1,63 @@
+"""What is written down about an episode: a row of facts for tables, and its texts for reading and grading again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rapidfuzz.distance import Indel, Levenshtein
+
+from bench.episode import Attempt, Episode
+
+
+def episode_row(episode: Episode) -> dict[str, Any]:
+    """A row of episodes.parquet: facts per attempt t = 1, 2, ..., and how attempt t differs from t − 1.
+
+    The edit ratio is the edit distance over the total length of both texts for the indel distance, which counts a
+    substitution as two (what the paper's axis implies), and over the longer length for Levenshtein's.
+    """
+    problem = episode.problem
+    row: dict[str, Any] = {
+        "problem_id": problem.id,
+        "level": problem.level,
+        "subject": problem.subject,
+        "sample": episode.sample,
+        "num_attempts": len(episode.attempts),
+    }
+    for t, attempt in enumerate(episode.attempts, start=1):
+        row[f"grade_{t}"] = attempt.verdict.grade.value
+        row[f"answer_{t}"] = attempt.verdict.answer
+        row[f"tokens_{t}"] = len(attempt.completion.token_ids)
+        row[f"truncated_{t}"] = attempt.completion.truncated
+        row[f"grading_seconds_{t}"] = attempt.verdict.seconds
+        if t > 1:
+            before = episode.attempts[t - 2]
+            texts = before.completion.text, attempt.completion.text
+            row[f"edit_indel_{t}"] = Indel.normalized_distance(*texts)
+            row[f"edit_levenshtein_{t}"] = Levenshtein.normalized_distance(*texts)
+            row[f"changed_{t}"] = answer_changed(before, attempt)
+    return row
+
+
+def answer_changed(before: Attempt, after: Attempt) -> bool:
+    """Whether two attempts give different answers, white space aside; no answer differs from any answer."""
+    return _words(before) != _words(after)
+
+
+def transcript_row(episode: Episode, prompt: str) -> dict[str, Any]:
+    """A line of transcripts.jsonl.gz, `prompt` being the first user message."""
+    verdicts = [attempt.verdict for attempt in episode.attempts]
+    return {
+        "problem_id": episode.problem.id,
+        "sample": episode.sample,
+        "prompt": prompt,
+        "gold": episode.problem.gold,
+        "attempts": [attempt.completion.text for attempt in episode.attempts],
+        "grades": [verdict.grade.value for verdict in verdicts],
+        "failures": [verdict.failure for verdict in verdicts],
+        "critiques": [critique.text for critique in episode.critiques],
+    }
+
+
+def _words(attempt: Attempt) -> list[str] | None:
+    answer = attempt.verdict.answer
+    return None if answer is None else answer.split()

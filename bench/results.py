@@ -1,0 +1,278 @@
+"""Run folders: facts on disk, written so that a crash at any moment loses at most what was under way.
+
+    results/runs/<method>/<task>/<model>/<variant>/seed<k>/
+      config.json                the claim on this folder; another configuration is refused
+      train.jsonl                a line per update
+      weights/ training.json     the trained weights and what they cost; training.json says they are complete
+      state/                     what a resumed training needs
+      <evaluation>/              episodes.parquet, transcripts.jsonl.gz, and manifest.json, written last
+
+Every file is written under another name, flushed to disk and renamed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.episode import Episode
+from bench.records import episode_row, transcript_row
+from bench.tracking import Tracker
+
+SCHEMA_VERSION = 1
+
+# What a configuration may change without changing what a run's folder holds.
+_NOT_PART_OF_THE_CLAIM = ("evaluations", "grading", "tracking", "results", "jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Where a run belongs. The path of its folder, and the columns that name it in tables."""
+
+    method: str
+    task: str
+    model: str
+    variant: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.method}/{self.task}/{self.model}/{self.variant}/seed{self.seed}"
+
+    def folder(self, results: Path) -> Path:
+        return results / "runs" / self.method / self.task / self.model / self.variant / f"seed{self.seed}"
+
+
+class Run:
+    """One claimed folder, from `Run.claim`; what training and evaluation may write."""
+
+    def __init__(self, key: RunKey, folder: Path) -> None:
+        self.key = key
+        self.folder = folder
+        self.tracker = Tracker(folder / "train.jsonl", label=str(key))
+
+    @staticmethod
+    @contextmanager
+    def claim(key: RunKey, results: Path, config: Mapping[str, Any]) -> Iterator[Run]:
+        """Hold the folder while the context lasts.
+
+        Raises ValueError if another process holds it or another configuration made it, and where it cannot be written.
+        """
+        folder = key.folder(results)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / ".lock").open("w")
+        except OSError as error:
+            raise ValueError(
+                f"results folder {folder} cannot be written ({error}); set results=<another folder>"
+            ) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process is working in {folder}; wait for it, or set variant=<name>"
+                ) from None
+            _check_claim(folder, config)
+            _write(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
+            yield Run(key, folder)
+
+    @staticmethod
+    def check(key: RunKey, results: Path, config: Mapping[str, Any]) -> None:
+        """Raise the errors that `claim` would, as far as they show without claiming."""
+        folder = key.folder(results)
+        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise ValueError(f"results folder {folder} cannot be written; set results=<another folder>")
+        _check_claim(folder, config)
+
+    def log(self, **row: Any) -> None:
+        self.tracker.log(**row)
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights"
+
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """What training recorded when it finished; None before."""
+        return _read_json(self.folder / "training.json")
+
+    def finish_training(self, save: Callable[[Path], None] | None, record: Mapping[str, Any]) -> None:
+        """Write the weights (none for a method that trains nothing), then the record that says so; drop the state."""
+        if save is not None:
+            temporary = self.folder / "weights.tmp"
+            shutil.rmtree(temporary, ignore_errors=True)
+            save(temporary)
+            shutil.rmtree(self.weights, ignore_errors=True)
+            temporary.replace(self.weights)
+        _write(self.folder / "training.json", json.dumps(record, indent=2).encode())
+        for leftover in ("state", "best"):
+            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+
+    def best_weights(self, stage: str) -> Path:
+        """Where a stage keeps its best weights so far; gone once training has finished."""
+        return self.folder / "best" / stage
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """The newest complete checkpoint's record; its files are in `state_folder`."""
+        return _read_json(self.folder / "state" / "progress.json")
+
+    @property
+    def state_folder(self) -> Path:
+        progress = self.progress
+        assert progress is not None, "there is no checkpoint"
+        return self.folder / "state" / progress["files"]
+
+    def save_progress(self, save: Callable[[Path], None], record: Mapping[str, Any]) -> None:
+        """A checkpoint: its files go to a new folder, then progress.json turns to it, then older folders go."""
+        state = self.folder / "state"
+        files = f"update{record['update']}"
+        shutil.rmtree(state / files, ignore_errors=True)
+        (state / files).mkdir(parents=True)
+        save(state / files)
+        _write(state / "progress.json", json.dumps({**record, "files": files}).encode())
+        for old in state.iterdir():
+            if old.is_dir() and old.name != files:
+                shutil.rmtree(old)
+
+    def manifest(self, evaluation: str) -> dict[str, Any] | None:
+        """What a finished evaluation recorded; None if it has not finished."""
+        return _read_json(self.folder / evaluation / "manifest.json")
+
+    def save_evaluation(
+        self, evaluation: str, episodes: Sequence[Episode], prompts: Mapping[str, str], manifest: Mapping[str, Any]
+    ) -> None:
+        """Write episodes and transcripts, then the manifest. `prompts` is the first user message by problem id."""
+        folder = self.folder / evaluation
+        folder.mkdir(exist_ok=True)
+        frame = pd.DataFrame([episode_row(episode) for episode in episodes])
+        parquet = io.BytesIO()
+        frame.to_parquet(parquet, index=False)
+        _write(folder / "episodes.parquet", parquet.getvalue())
+        rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        _write(folder / "transcripts.jsonl.gz", gzip.compress(lines.encode(), mtime=0))
+        counts = {"num_rows": len(frame), "num_problems": len(prompts)}
+        record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, **counts, **manifest}
+        _write(folder / "manifest.json", json.dumps(record, indent=2).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run as a reader sees it: finished, unfinished or half written by a crash."""
+
+    key: RunKey
+    path: Path
+    config: dict[str, Any]
+
+    def evaluations(self) -> tuple[str, ...]:
+        """The finished ones."""
+        return tuple(sorted(manifest.parent.name for manifest in self.path.glob("*/manifest.json")))
+
+    def manifest(self, evaluation: str) -> dict[str, Any]:
+        """Raises ValueError where a later version of this project wrote it."""
+        manifest = json.loads((self.path / evaluation / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["schema_version"] > SCHEMA_VERSION:
+            raise ValueError(
+                f"{self.path / evaluation} has schema version {manifest['schema_version']}, this code reads up to "
+                f"{SCHEMA_VERSION}: update the code"
+            )
+        return manifest
+
+
+def find_runs(results: Path) -> list[RunFolder]:
+    """Every claimed run folder under `results`, in the order of their paths."""
+    runs = []
+    for config in sorted((results / "runs").glob("*/*/*/*/seed*/config.json")):
+        method, task, model, variant, seed = config.parent.relative_to(results / "runs").parts
+        key = RunKey(method=method, task=task, model=model, variant=variant, seed=int(seed.removeprefix("seed")))
+        runs.append(RunFolder(key, config.parent, json.loads(config.read_text(encoding="utf-8"))))
+    return runs
+
+
+def load_episodes(results: Path, evaluation: str = "greedy") -> pd.DataFrame:
+    """All finished episodes of one evaluation, with the run's key as columns; an empty frame if there are none."""
+    frames = []
+    for run in find_runs(results):
+        if evaluation not in run.evaluations():
+            continue
+        frame = pd.read_parquet(run.path / evaluation / "episodes.parquet")
+        expected = run.manifest(evaluation)["num_rows"]
+        if len(frame) != expected:
+            raise ValueError(f"{run.path / evaluation}: {len(frame)} episodes where the manifest says {expected}")
+        key = run.key
+        frames.append(
+            frame.assign(
+                method=key.method,
+                task=key.task,
+                model=key.model,
+                variant=key.variant,
+                seed=key.seed,
+                evaluation=evaluation,
+            )
+        )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def log_of(run: RunFolder) -> pd.DataFrame:
+    """train.jsonl as a frame; a last line torn by a crash is left out."""
+    path = run.path / "train.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return pd.DataFrame(rows)
+
+
+def _check_claim(folder: Path, config: Mapping[str, Any]) -> None:
+    claimed = _read_json(folder / "config.json")
+    if claimed is None:
+        return
+    # Through JSON, so that tuples and lists, or 1 and 1.0 in YAML, compare as they are stored.
+    asked = json.loads(json.dumps(config))
+    differing = sorted(
+        key
+        for key in {*claimed, *asked} - set(_NOT_PART_OF_THE_CLAIM)
+        for key in _differences(key, claimed.get(key), asked.get(key))
+    )
+    if differing:
+        raise ValueError(
+            f"{folder} was made by another configuration, which differs in {', '.join(differing)}; "
+            "set variant=<name> to keep both, or delete that folder"
+        )
+
+
+def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {*one, *other}:
+            yield from _differences(f"{path}.{key}", one.get(key), other.get(key))
+    elif one != other:
+        yield path
+
+
+def _read_json(path: Path) -> Any:
+    """None if the file is not there; a file that is there is complete, because it was renamed into place."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

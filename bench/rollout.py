@@ -1,0 +1,141 @@
+"""The one loop that training and evaluation share: play conversations, grade their attempts.
+
+Grading runs beside generation: an attempt is handed to the verifier as soon as it is sampled, and verdicts are
+collected when the last turn has been played.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from bench.episode import Attempt, Completion, Episode, Problem, Request, Sampling, Turn, Verdict
+from bench.grading.verifier import Verifier
+from bench.policies.policy import Sampler
+from bench.tasks.task import Task
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """An episode in the making."""
+
+    problem: Problem
+    sample: int
+    token_ids: tuple[int, ...]
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    verdicts: list[Future[Verdict]] = field(default_factory=list)
+    critiques: list[Completion] = field(default_factory=list)
+    truncated: bool = False
+
+    def hear(self, completion: Completion, verdict: Future[Verdict] | None) -> None:
+        start = len(self.token_ids)
+        self.token_ids += completion.token_ids
+        self.truncated = completion.truncated
+        if verdict is None:
+            self.critiques.append(completion)
+        else:
+            self.spans.append((start, len(self.token_ids)))
+            self.completions.append(completion)
+            self.verdicts.append(verdict)
+
+    def finish(self) -> Episode:
+        attempts = (
+            Attempt(completion, verdict.result())
+            for completion, verdict in zip(self.completions, self.verdicts, strict=True)
+        )
+        return Episode(
+            problem=self.problem,
+            sample=self.sample,
+            token_ids=self.token_ids,
+            spans=tuple(self.spans),
+            attempts=tuple(attempts),
+            critiques=tuple(self.critiques),
+        )
+
+
+@dataclass
+class Ledger:
+    """What a run has cost so far: the budget that methods are compared under."""
+
+    sampled_episodes: int = 0
+    sampled_tokens: int = 0
+    updates: int = 0
+    trained_tokens: int = 0  # those that carried any loss
+
+
+class Player:
+    """Plays a task under one run seed, and enters what it samples in the run's ledger."""
+
+    def __init__(self, task: Task, verifier: Verifier, *, seed: int) -> None:
+        self.task = task
+        self.seed = seed
+        self.ledger = Ledger()
+        self._verifier = verifier
+
+    def play(
+        self,
+        sampler: Sampler,
+        problems: Sequence[Problem],
+        *,
+        script: Sequence[Turn],
+        sampling: Sampling,
+        num_samples: int = 1,
+        label: str,
+    ) -> list[Episode]:
+        """`num_samples` episodes per problem, a problem's side by side in the result.
+
+        `script` is what the user says after the first reply. `label` names the occasion ("stage1/17"): together with
+        the run's seed, the problem, the sample and the turn it seeds each request, so an episode can be played again
+        alone. A failure of the verifier itself is raised here.
+        """
+        conversations = [
+            _Conversation(problem, sample, opening)
+            for problem in problems
+            for opening in (sampler.opening(self.task.prompt(problem)),)
+            for sample in range(num_samples)
+        ]
+        for turn, said in enumerate((None, *script)):
+            if said is not None:
+                for conversation in conversations:
+                    conversation.token_ids += sampler.bridge(said.text, truncated=conversation.truncated)
+            requests = [self._request(conversation, label, turn) for conversation in conversations]
+            for conversation, completion in zip(conversations, sampler.generate(requests, sampling), strict=True):
+                graded = said is None or said.graded
+                verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
+                conversation.hear(completion, verdict)
+                self.ledger.sampled_tokens += len(completion.token_ids)
+        self.ledger.sampled_episodes += len(conversations)
+        return [conversation.finish() for conversation in conversations]
+
+    def _request(self, conversation: _Conversation, label: str, turn: int) -> Request:
+        problem, sample = conversation.problem, conversation.sample
+        return Request(
+            token_ids=conversation.token_ids,
+            seed=request_seed(self.seed, label, problem.id, sample, turn),
+            problem_id=problem.id,
+            sample=sample,
+            turn=turn,
+        )
+
+
+def stitch(
+    sampler: Sampler, problem: Problem, *, prompt: str, attempts: Sequence[Attempt], said: Sequence[Turn]
+) -> Episode:
+    """A conversation that was never played, made of attempts that were: their ids, joined as play() would join them."""
+    conversation = _Conversation(problem, sample=0, token_ids=sampler.opening(prompt))
+    for place, attempt in enumerate(attempts):
+        if place:
+            conversation.token_ids += sampler.bridge(said[place - 1].text, truncated=conversation.truncated)
+        verdict: Future[Verdict] = Future()
+        verdict.set_result(attempt.verdict)
+        conversation.hear(attempt.completion, verdict)
+    return conversation.finish()
+
+
+def request_seed(*parts: str | int) -> int:
+    """A 63-bit number from its parts, the same on every machine and in every process."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1

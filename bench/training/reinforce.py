@@ -1,0 +1,192 @@
+"""REINFORCE with a leave-one-out baseline over attempts, resumable: the loop behind every reinforcement method.
+
+A method says what an episode's attempts earn (`reward`) and what their divergence from the base model costs (`kl`);
+the loop does the rest, and knows no method by name.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from statistics import fmean
+from typing import Any
+
+from bench.episode import Credit, Episode, Problem, Sampling, Turn
+from bench.policies.policy import KLEstimator, Optimizer, Policy
+from bench.results import Run
+from bench.rollout import Ledger, Player, request_seed
+from bench.training.credit import Row, leave_one_out, returns
+from bench.training.log import training_metrics
+
+
+class Selection(Enum):
+    """Which checkpoint a stage ends with."""
+
+    best_reward = "best_reward"  # the one after the window of highest training reward (the paper's rule)
+    last = "last"
+
+
+@dataclass(kw_only=True)
+class Reinforcement:
+    """What every reinforcement method may spend, and how it steps. One budget, shared by all (conf/training/)."""
+
+    num_steps: int  # over all stages of a method
+    problems_per_step: int
+    samples_per_problem: int
+    optimizer: Optimizer
+    sampling: Sampling
+    kl_estimator: KLEstimator
+    discount: float
+    selection: Selection
+    window: int  # steps over which a training reward is averaged, and between checkpoints
+
+    def __post_init__(self) -> None:
+        if self.samples_per_problem < 2:
+            raise ValueError(
+                f"training.rl.samples_per_problem={self.samples_per_problem}: a leave-one-out baseline compares a "
+                "problem's samples with each other and needs at least 2"
+            )
+        if not self.sampling.is_full_distribution or self.sampling.temperature != 1:
+            raise ValueError(
+                "training.rl.sampling must be the policy itself: temperature=1 top_p=1 top_k=0. Samples from a "
+                "truncated or reshaped distribution, scored under the full one, make the gradient wrong"
+            )
+        for count in ("num_steps", "problems_per_step", "window"):
+            if getattr(self, count) < 1:
+                raise ValueError(f"training.rl.{count} must be at least 1, not {getattr(self, count)}")
+        if not 0 <= self.discount <= 1:
+            raise ValueError(f"training.rl.discount must lie in [0, 1], not {self.discount}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stretch of training under one reward."""
+
+    name: str
+    num_steps: int
+    script: tuple[Turn, ...]
+    reward: Callable[[Sequence[float]], Row]  # from correctness per attempt to reward per attempt
+    kl: Row  # coefficient per attempt
+
+
+def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage) -> None:
+    """Train for one stage, from the policy's weights as they are; takes up where a killed run left off.
+
+    A stage of no steps does nothing. The policy ends with the weights that `settings.selection` names.
+    """
+    if stage.num_steps == 0:
+        return
+    policy.begin(settings.optimizer, num_updates=stage.num_steps, kl_estimator=settings.kl_estimator)
+    position = _resume(policy, player, run, stage)
+    if position is None:
+        return
+    problems = player.task.problems("train")
+    progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step)
+    while position.step < stage.num_steps:
+        label = f"{stage.name}/{position.step}"
+        chosen = problems_of_step(
+            problems, position.step, size=settings.problems_per_step, seed=request_seed(player.seed, stage.name)
+        )
+        episodes = player.play(
+            policy,
+            chosen,
+            script=stage.script,
+            sampling=settings.sampling,
+            num_samples=settings.samples_per_problem,
+            label=label,
+        )
+        credits = assign(episodes, stage, samples=settings.samples_per_problem, discount=settings.discount)
+        metrics = policy.update(credits)
+        player.ledger.updates += 1
+        player.ledger.trained_tokens += round(metrics["trained_tokens"])
+        position.step += 1
+        position.recent.append(fmean(episode.rewards[-1] for episode in episodes))
+        told = training_metrics(episodes, [stage.reward(episode.rewards) for episode in episodes], metrics)
+        run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told)
+        progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy" in name})
+        if position.step % settings.window == 0 or position.step == stage.num_steps:
+            _close_window(policy, player, run, settings, stage, position)
+    progress.close()
+
+
+def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int, discount: float) -> list[Credit]:
+    """Per attempt: the advantage over the other samples of the same problem, and the stage's KL coefficient.
+
+    `episodes` holds `samples` episodes per problem, side by side.
+    """
+    credits = []
+    for start in range(0, len(episodes), samples):
+        group = episodes[start : start + samples]
+        rows = [returns(stage.reward(episode.rewards), discount=discount) for episode in group]
+        credits += [
+            Credit(episode, weights=weights, kl=stage.kl)
+            for episode, weights in zip(group, leave_one_out(rows), strict=True)
+        ]
+    return credits
+
+
+def problems_of_step(problems: Sequence[Problem], step: int, *, size: int, seed: int) -> list[Problem]:
+    """Step `step`'s problems: consecutive slices of endless passes, each pass shuffled by its own seed.
+
+    Within one step no problem stands twice unless `size` exceeds their number.
+    """
+    chosen: list[Problem] = []
+    while len(chosen) < size:
+        epoch, index = divmod(step * size + len(chosen), len(problems))
+        order = list(problems)
+        random.Random(request_seed(seed, "epoch", epoch)).shuffle(order)
+        chosen += order[index : index + size - len(chosen)]
+    return chosen
+
+
+@dataclass(slots=True)
+class _Position:
+    """How far a stage has come."""
+
+    step: int
+    recent: list[float]  # training reward of each step of the open window
+    best: float | None = None  # the best closed window's mean
+
+
+def _close_window(
+    policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage, position: _Position
+) -> None:
+    """Keep the weights if the window was the best so far, and write a checkpoint."""
+    reward = fmean(position.recent)
+    position.recent.clear()
+    if settings.selection is Selection.best_reward:
+        best = run.best_weights(stage.name)
+        if position.best is None or reward >= position.best:
+            position.best = reward
+            policy.save(best)
+        if position.step == stage.num_steps:
+            policy.restore(best)
+    before = run.progress
+    finished = [] if before is None else before["finished"]
+    if before is not None and before["stage"] != stage.name:
+        finished = [*finished, before["stage"]]
+    record: dict[str, Any] = {
+        "stage": stage.name,
+        "step": position.step,
+        "best": position.best,
+        "finished": finished,
+        "update": player.ledger.updates,
+        "ledger": asdict(player.ledger),
+    }
+    run.save_progress(policy.save_state, record)
+
+
+def _resume(policy: Policy, player: Player, run: Run, stage: Stage) -> _Position | None:
+    """Where to begin; None if this stage had been finished when the run was killed in a later one."""
+    progress = run.progress
+    if progress is not None and stage.name in progress["finished"]:
+        return None
+    if progress is None or progress["stage"] != stage.name:
+        run.tracker.forget_after(player.ledger.updates)
+        return _Position(0, [])
+    policy.restore_state(run.state_folder)
+    player.ledger = Ledger(**progress["ledger"])
+    run.tracker.forget_after(player.ledger.updates)
+    return _Position(progress["step"], [], progress["best"])

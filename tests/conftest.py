@@ -1,0 +1,40 @@
+"""Fixtures that several test files share."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from bench.policies.learner import Learner
+from bench.policies.models import Transformers
+from tests.tiny_model import save_tiny_model
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data files beside the repository; never shipped, so a test that needs it may skip."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real data files are not here ({folder} is absent)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny models run fastest on one thread, and pytest-xdist has a process per core already."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_learner(tiny_model_folder: Path) -> Learner:
+    """An untrained byte-level model with a chat template."""
+    model = Transformers(path=str(tiny_model_folder), max_tokens=8, threads=1, device="cpu")
+    return cast(Learner, model.build(str))

@@ -1,0 +1,163 @@
+"""A two-attempt policy small enough to enumerate: every conversation it can have, with its exact probability.
+
+Four tokens (a, b, c and the end), at most two per reply: 13 replies, so 169 conversations. The expected update of a
+method is then a finite sum, to be compared with the gradient of the method's objective in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from bench.episode import Attempt, Completion, Credit, Episode, Grade, Problem, Verdict
+from bench.policies.learner import Learner
+from bench.policies.policy import KLEstimator, Optimizer
+
+END, OPENING, BRIDGE = 3, (0,), (1,)
+REPLIES = [(END,), *((x, END) for x in range(3)), *product(range(3), range(3))]
+PROBLEM = Problem("p", "?", "!")
+
+
+def is_correct(reply: Sequence[int]) -> bool:
+    """An arbitrary verdict that some replies of each length pass."""
+    return reply in ((0, END), (1, 2), (2, 0), (2, 1))
+
+
+def tiny_lm(seed: int) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=4,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        max_position_embeddings=16,
+        initializer_range=0.7,
+        attn_implementation="eager",
+    )
+    return LlamaForCausalLM(config).double().eval()
+
+
+class _Tokenizer:
+    """As much of a tokenizer as updates need."""
+
+    pad_token_id = END
+    unk_token_id = None
+
+
+class _Template:
+    stop_ids = frozenset({END})
+
+    def opening(self, prompt: str) -> tuple[int, ...]:  # noqa: ARG002  one problem
+        return OPENING
+
+    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:  # noqa: ARG002  one instruction
+        return BRIDGE
+
+
+def enumerable_learner(*, kl: KLEstimator, base_seed: int = 1, seed: int = 2, batch_tokens: int = 4096) -> Learner:
+    """A learner whose base (the KL reference) is another model than its current weights."""
+    learner = Learner(
+        tiny_lm(seed),
+        _Tokenizer(),  # pyright: ignore[reportArgumentType]
+        _Template(),
+        lambda: tiny_lm(base_seed),  # pyright: ignore[reportArgumentType]
+        sample_batch_tokens=4096,
+        train_batch_tokens=batch_tokens,
+    )
+    learner.begin(Optimizer(learning_rate=1e-3), num_updates=10, kl_estimator=kl)
+    return learner
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One of the 169, with the log-probability of each attempt under the policy and under the reference."""
+
+    episode: Episode
+    logprobs: tuple[torch.Tensor, torch.Tensor]  # with gradients
+    reference_logprobs: tuple[torch.Tensor, torch.Tensor]
+
+    @property
+    def probability(self) -> float:
+        return torch.stack(self.logprobs).sum().exp().item()
+
+
+def conversations(policy: PreTrainedModel, reference: PreTrainedModel) -> list[Conversation]:
+    """All of them; their probabilities sum to 1."""
+    episodes = [_episode(first, second) for first, second in product(REPLIES, REPLIES)]
+    columns = zip(episodes, _attempt_logprobs(policy, episodes), _attempt_logprobs(reference, episodes), strict=True)
+    return [Conversation(*column) for column in columns]
+
+
+def _episode(first: tuple[int, ...], second: tuple[int, ...]) -> Episode:
+    token_ids = (*OPENING, *first, *BRIDGE, *second)
+    start = len(OPENING) + len(first) + len(BRIDGE)
+    spans = ((1, 1 + len(first)), (start, start + len(second)))
+    return Episode(PROBLEM, 0, token_ids, spans, (_attempt(first), _attempt(second)))
+
+
+def _attempt(reply: tuple[int, ...]) -> Attempt:
+    completion = Completion(str(reply), reply, (0.0,) * len(reply), truncated=reply[-1] != END)
+    return Attempt(completion, Verdict(Grade.CORRECT if is_correct(reply) else Grade.WRONG, answer=str(reply)))
+
+
+def _attempt_logprobs(model: PreTrainedModel, episodes: Sequence[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The plain way: conversations of one length together, so that there are no pads; nothing shared with the learner."""
+    found: dict[Episode, tuple[torch.Tensor, torch.Tensor]] = {}
+    for length in {len(episode.token_ids) for episode in episodes}:
+        alike = [episode for episode in episodes if len(episode.token_ids) == length]
+        logprobs = model(torch.tensor([episode.token_ids for episode in alike])).logits.log_softmax(-1)
+        for row, episode in zip(logprobs, alike, strict=True):
+            first, second = (
+                torch.stack([row[position - 1, episode.token_ids[position]] for position in range(*span)]).sum()
+                for span in episode.spans
+            )
+            found[episode] = first, second
+    return [found[episode] for episode in episodes]
+
+
+Value = Callable[[Sequence[float]], float]
+
+
+def objective_gradient(
+    learner: Learner, reference: PreTrainedModel, *, rewards: tuple[Value, Value], kl: tuple[float, float]
+) -> list[torch.Tensor]:
+    """∇ of Σ_i E[reward_i − kl_i log(π/π_ref)(y_i)], each attempt answering for its own terms alone (discount 0)."""
+    total = torch.zeros((), dtype=torch.float64)
+    for each in conversations(learner.model, reference):
+        row = each.episode.rewards
+        first, second = (logprob.exp() for logprob in each.logprobs)
+        ratios = [mine - theirs for mine, theirs in zip(each.logprobs, each.reference_logprobs, strict=True)]
+        # The second attempt's terms are given the first; the first's are summed over the second, whose mass is 1.
+        total = total + first * second.detach() * (rewards[0](row) - kl[0] * ratios[0])
+        total = total + first.detach() * second * (rewards[1](row) - kl[1] * ratios[1])
+    return list(torch.autograd.grad(total, list(learner.model.parameters())))
+
+
+def expected_update(
+    learner: Learner, reference: PreTrainedModel, *, rewards: tuple[Value, Value], kl: tuple[float, float]
+) -> list[torch.Tensor]:
+    """The learner's gradient averaged over all conversations: weights less the baseline's expectation, ascending."""
+    played = conversations(learner.model, reference)
+    mass = [each.probability for each in played]
+    means = [sum(p * reward(each.episode.rewards) for p, each in zip(mass, played, strict=True)) for reward in rewards]
+    credits = [
+        Credit(
+            each.episode,
+            # The surrogate is linear in both, so scaling them by N·p turns its mean into the exact expectation.
+            weights=tuple(
+                len(played) * p * (reward(each.episode.rewards) - mean)
+                for reward, mean in zip(rewards, means, strict=True)
+            ),
+            kl=(len(played) * p * kl[0], len(played) * p * kl[1]),
+        )
+        for p, each in zip(mass, played, strict=True)
+    ]
+    learner.model.zero_grad()
+    learner.backward(credits)
+    return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]

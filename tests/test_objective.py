@@ -1,0 +1,185 @@
+"""The update is the gradient of what the paper says: closed forms, by enumeration of a policy small enough for it."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.episode import Credit
+from bench.policies.objective import estimate_kl, exact_kl, still_to_come
+from bench.policies.policy import KLEstimator
+from bench.training.credit import last_only, with_bonus
+from tests.enumeration import (
+    Value,
+    conversations,
+    enumerable_learner,
+    expected_update,
+    objective_gradient,
+    tiny_lm,
+)
+
+REFERENCE = tiny_lm(1)
+
+
+def attempts_of(reward) -> tuple[Value, Value]:
+    return (lambda row: reward(row)[0]), (lambda row: reward(row)[1])
+
+
+OBJECTIVES = {
+    "Stage I: r2, strong KL on the first attempt": (attempts_of(last_only), (0.25, 0.01)),
+    "Stage II: r1 and r2 with the bonus": (attempts_of(lambda row: with_bonus(row, alpha=10.0)), (0.01, 0.01)),
+    "without reward shaping": (attempts_of(lambda row: with_bonus(row, alpha=0.0)), (0.01, 0.01)),
+    "KL alone": (attempts_of(lambda _: (0.0, 0.0)), (1.0, 0.5)),
+}
+
+
+def test_the_enumeration_is_complete():
+    assert sum(each.probability for each in conversations(REFERENCE, REFERENCE)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kl", list(KLEstimator))
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_expected_update_is_the_gradient_of_the_objective(name: str, kl: KLEstimator):
+    rewards, coefficients = OBJECTIVES[name]
+    learner = enumerable_learner(kl=kl)
+    updates = expected_update(learner, REFERENCE, rewards=rewards, kl=coefficients)
+    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=coefficients)
+    assert max(gradient.abs().max().item() for gradient in gradients) > 1e-3
+    for update, gradient in zip(updates, gradients, strict=True):
+        torch.testing.assert_close(update, gradient, atol=1e-6, rtol=1e-6)
+
+
+def test_dropping_the_kl_still_to_come_would_optimise_something_else(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bench.policies.objective.still_to_come", lambda values, attempts: values)
+    rewards, coefficients = OBJECTIVES["KL alone"]
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    updates = expected_update(learner, REFERENCE, rewards=rewards, kl=coefficients)
+    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=coefficients)
+    worst = max((u - g).abs().max().item() for u, g in zip(updates, gradients, strict=True))
+    assert worst > 1e-3
+
+
+def test_the_reference_is_the_base_model_however_far_the_policy_has_moved():
+    learner = enumerable_learner(kl=KLEstimator.exact, base_seed=1, seed=2)
+    credits = [Credit(each.episode, (0.0, 0.0), (1.0, 1.0)) for each in conversations(REFERENCE, REFERENCE)[:20]]
+    before = learner.backward(credits)["kl@t1"]
+    learner.update([Credit(credit.episode, (5.0, 5.0), (0.0, 0.0)) for credit in credits])
+    learner.model.load_state_dict(REFERENCE.state_dict())
+    assert before > 0.01
+    assert learner.backward(credits)["kl@t1"] == pytest.approx(0, abs=1e-9)
+
+
+def test_zero_weights_and_coefficients_give_no_gradient_at_all():
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    learner.backward([Credit(each.episode, (0.0, 0.0), (0.0, 0.0)) for each in conversations(REFERENCE, REFERENCE)])
+    assert all(parameter.grad is None for parameter in learner.model.parameters())
+
+
+def gradient_of(learner, credits) -> torch.Tensor:
+    learner.model.zero_grad()
+    learner.backward(credits)
+    return torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
+
+
+def test_shuffling_rewards_changes_the_gradient():
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    weights = [(float(place % 3 - 1), float(place % 2)) for place in range(40)]
+    one = gradient_of(learner, [Credit(e, w, (0.0, 0.0)) for e, w in zip(played, weights, strict=True)])
+    other = gradient_of(learner, [Credit(e, w, (0.0, 0.0)) for e, w in zip(played, reversed(weights), strict=True)])
+    assert (one - other).abs().max() > 1e-3
+
+
+def test_ten_times_the_kl_coefficient_gives_ten_times_its_gradient():
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    one = gradient_of(learner, [Credit(e, (0.0, 0.0), (0.01, 0.01)) for e in played])
+    ten = gradient_of(learner, [Credit(e, (0.0, 0.0), (0.1, 0.1)) for e in played])
+    torch.testing.assert_close(ten, 10 * one)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_each_attempt_has_its_own_kl_coefficient_and_its_own_tokens(place: int):
+    """The gradient with respect to the scored tokens' log-probabilities is zero outside the attempt it is meant for."""
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    chosen = tuple(1.0 if attempt == place else 0.0 for attempt in range(2))
+    both = gradient_of(learner, [Credit(e, (0.0, 0.0), (0.3, 0.7)) for e in played])
+    parts = [gradient_of(learner, [Credit(e, (0.0, 0.0), kl) for e in played]) for kl in ((0.3, 0.0), (0.0, 0.7))]
+    torch.testing.assert_close(both, parts[0] + parts[1])
+    assert gradient_of(learner, [Credit(e, chosen, (0.0, 0.0)) for e in played]).abs().max() > 1e-3
+
+
+def test_stage_one_moves_the_first_attempt_by_its_kl_even_where_rewards_are_constant():
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    assert gradient_of(learner, [Credit(e, (0.0, 0.0), (0.1, 0.0)) for e in played]).abs().max() > 1e-4
+
+
+def test_borders_of_micro_batches_change_nothing():
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
+    credits = [Credit(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
+    whole = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=100_000), credits)
+    for batch_tokens in (6, 30, 111):
+        parts = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=batch_tokens), credits)
+        torch.testing.assert_close(parts, whole)
+
+
+def test_the_order_of_a_batch_changes_nothing():
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
+    credits = [Credit(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
+    torch.testing.assert_close(gradient_of(learner, credits), gradient_of(learner, credits[::-1]))
+
+
+def test_the_content_of_pads_never_changes_the_gradient(monkeypatch: pytest.MonkeyPatch):
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
+    credits = [Credit(e, (1.0, -1.0), (0.1, 0.2)) for e in played]
+    one = gradient_of(learner, credits)
+    monkeypatch.setattr(learner.tokenizer, "pad_token_id", 1)
+    torch.testing.assert_close(gradient_of(learner, credits), one)
+
+
+def test_chunks_of_the_vocabulary_head_change_nothing(monkeypatch: pytest.MonkeyPatch):
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    credits = [Credit(each.episode, (1.0, -1.0), (0.1, 0.2)) for each in conversations(REFERENCE, REFERENCE)]
+    whole = gradient_of(learner, credits)
+    monkeypatch.setattr("bench.policies.scoring._CHUNK", 7)
+    torch.testing.assert_close(gradient_of(learner, credits), whole)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.floats(-3, 3)), min_size=1, max_size=20))
+def test_what_is_still_to_come_ends_with_the_attempt(pairs: list[tuple[int, float]]):
+    pairs.sort(key=lambda pair: pair[0])
+    attempts = torch.tensor([attempt for attempt, _ in pairs])
+    values = torch.tensor([value for _, value in pairs], dtype=torch.float64)
+    expected = [
+        sum(value for later, (other, value) in enumerate(pairs) if other == attempt and later >= place)
+        for place, (attempt, _) in enumerate(pairs)
+    ]
+    torch.testing.assert_close(still_to_come(values, attempts), torch.tensor(expected, dtype=torch.float64))
+
+
+logits = st.lists(st.floats(-4, 4), min_size=3, max_size=3)
+
+
+@given(logits, logits)
+@settings(max_examples=50)
+def test_every_estimator_has_the_exact_kl_as_its_mean(mine: list[float], reference: list[float]):
+    policy, other = torch.tensor([mine]).double(), torch.tensor([reference]).double()
+    exact = exact_kl(policy, other).item()
+    logprobs, reference_logprobs = policy.log_softmax(-1)[0], other.log_softmax(-1)[0]
+    for estimator in (KLEstimator.k1, KLEstimator.k3):
+        each = estimate_kl(logprobs_N=logprobs, reference_logprobs_N=reference_logprobs, estimator=estimator)
+        assert (logprobs.exp() * each).sum().item() == pytest.approx(exact, abs=1e-9)
+    assert exact >= -1e-12
+
+
+def test_the_kl_runs_from_the_policy_to_the_reference_and_not_back():
+    policy, reference = torch.tensor([[0.0, math.log(3)]]), torch.tensor([[0.0, 0.0]])
+    forward = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
+    assert exact_kl(policy, reference).item() == pytest.approx(forward)
+    assert exact_kl(reference, policy).item() != pytest.approx(forward)
