@@ -1,0 +1,122 @@
+"""HumanEval (Chen et al. 2021): 164 functions to complete from signature and docstring, tested by asserts nobody shows.
+
+HumanEval has nothing to train on: as in the paper, training (and dev) is MBPP.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from bench.episode import Problem, Turn
+from bench.grading.formats import humaneval_tests, unix_lines
+from bench.grading.verifier import Grading, Verifier
+from bench.tasks.mbpp import Mbpp
+from bench.tasks.mini import code
+from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
+from bench.tasks.splits import capped, refuse_repeated, refuse_shared, report
+from bench.tasks.task import Source, refuse_idle_path, require_split
+from bench.tasks.wording import fill, require_slots
+
+
+@dataclass(kw_only=True)
+class HumanEval:
+    """Tests on HumanEval, trains on `training`; each problem is posed in the manner of its own data set."""
+
+    name: ClassVar[str] = "humaneval"
+
+    training: Mbpp
+    prompt_template: str  # {question}
+    correction: str
+    source: Source
+    hub_id: str
+    path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
+    num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
+    num_test: int | None = None
+
+    def __post_init__(self) -> None:
+        refuse_idle_path(self.source, self.path)
+        require_slots(self.prompt_template, "question", field="task.prompt_template")
+
+    def check(self) -> None:
+        if self.source is Source.hub:
+            require_hub(self.hub_id)
+        else:
+            self._test  # noqa: B018  loads and keeps it
+        if not self._lacks_training:  # testing alone may do without
+            self.training.check()
+
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        require_split(split)
+        if split == "test":
+            return capped(self._test, self.num_test)
+        if self._lacks_training:
+            raise ValueError("task=humaneval trains on MBPP: give task.training.path=<mbpp.jsonl or its folder>")
+        problems = self.training.problems(split)
+        refuse_shared(_questions(problems), _questions(self._test), task=self.name)
+        return capped(problems, self.num_train) if split == "train" else problems
+
+    def prompt(self, problem: Problem) -> str:
+        if problem.id.startswith("mbpp/"):
+            return self.training.prompt(problem)
+        return fill(self.prompt_template, question=problem.question)
+
+    def script(self) -> tuple[Turn, ...]:
+        return (Turn(self.correction),)
+
+    def verifier(self, grading: Grading) -> Verifier:
+        return self.training.verifier(grading)
+
+    def canonical_id(self, raw: str | int) -> str:
+        if str(raw).startswith("mbpp/"):  # a problem of training
+            return self.training.canonical_id(raw)
+        if match := re.fullmatch(r"(?:humaneval/)?(\d+|mini/.+)", str(raw), re.IGNORECASE):
+            return f"humaneval/{match[1]}"
+        raise ValueError(f'{raw!r} is no id of a HumanEval task; those are 0, "HumanEval/0" or "humaneval/0"')
+
+    @property
+    def _lacks_training(self) -> bool:
+        return self.training.source is Source.local and not self.training.path
+
+    @cached_property
+    def _test(self) -> tuple[Problem, ...]:
+        if self.source is Source.mini:
+            origin = "mini humaneval"
+            records = [Record(f"{origin}, {row['task_id']}", row) for row in code.humaneval_rows()]
+        elif self.source is Source.hub:
+            origin = self.hub_id
+            records = hub_records(self.hub_id, split="test")
+        else:
+            file = _file(local_path(self.path, task=self.name))
+            origin = str(file)
+            records = read_records(file)
+        problems = tuple(map(self._problem, records))
+        refuse_repeated(problems, origin=origin)
+        report(origin, num_records=len(records), num_problems=len(problems), notes={})
+        return problems
+
+    def _problem(self, record: Record) -> Problem:
+        task_id = record.required_text("task_id")
+        prompt = unix_lines(record.required_text("prompt"))
+        return Problem(
+            id=record.read(lambda _: self.canonical_id(task_id)),
+            question=prompt.strip("\n"),
+            gold=prompt + unix_lines(record.required_text("canonical_solution")),
+            tests=record.read(humaneval_tests),
+        )
+
+
+def _file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = first_file(path, "HumanEval")
+    if found is None:
+        raise ValueError(f"task.path={path} holds no HumanEval.jsonl.gz (nor HumanEval.jsonl)")
+    return found
+
+
+def _questions(problems: tuple[Problem, ...]) -> dict[str, str]:
+    return {problem.id: problem.question for problem in problems}

@@ -1,0 +1,160 @@
+"""MATH (Hendrycks et al. 2021) in the split of Lightman et al. 2023: 12,000 to train on, MATH500 to test on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from bench.episode import Problem, Turn
+from bench.grading.answers import AnswerVerifier
+from bench.grading.extraction import extract_answer
+from bench.grading.verifier import Grading, Verifier
+from bench.tasks.records import Record, first_file, hub_records, local_path, parse_json, read_records, require_hub
+from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, report
+from bench.tasks.task import Source, refuse_idle_path, require_split
+from bench.tasks.wording import fill, require_slots
+
+LAYOUT = (
+    "train12k.jsonl.gz with math500.jsonl (12,000 and 500 problems), or train.jsonl.gz with test.jsonl.gz and "
+    "split_ids.json (7,500 and 5,000, of which the 500 listed under test500 are tested); .jsonl without .gz will do"
+)
+
+
+@dataclass(kw_only=True)
+class Math:
+    """Problems with a short final answer. A local file, not a folder, is a test split without training problems."""
+
+    name: ClassVar[str] = "math"
+
+    prompt_template: str  # {question}
+    correction: str
+    source: Source
+    hub_id: str
+    path: str | None = None  # for source=local: a folder (see LAYOUT) or one file
+    num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
+    num_test: int | None = None
+    num_dev: int = 0  # training problems held out as the dev split; the miniature has a dev split of its own
+    gold_fixes: dict[str, str] = field(default_factory=dict)  # problem id: the gold that replaces a broken one
+
+    def __post_init__(self) -> None:
+        refuse_idle_path(self.source, self.path)
+        require_slots(self.prompt_template, "question", field="task.prompt_template")
+
+    def check(self) -> None:
+        if self.source is Source.hub:
+            require_hub(self.hub_id)
+        else:
+            self._splits  # noqa: B018  loads and keeps them
+
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        require_split(split)
+        cure = "set task.num_dev to hold some out of training" if split == "dev" else f"give a folder with {LAYOUT}"
+        problems = self._splits.get(split, cure=cure)
+        return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+
+    def prompt(self, problem: Problem) -> str:
+        return fill(self.prompt_template, question=problem.question)
+
+    def script(self) -> tuple[Turn, ...]:
+        return (Turn(self.correction),)
+
+    def verifier(self, grading: Grading) -> Verifier:
+        return AnswerVerifier(grading)
+
+    def canonical_id(self, raw: str | int) -> str:
+        return f"math/{str(raw).removeprefix('math/').removesuffix('.json')}"
+
+    @cached_property
+    def _splits(self) -> Splits:
+        if self.source is Source.mini:
+            from bench.tasks.mini import world
+
+            train, dev, test = (tuple(world.problems(split)) for split in ("train", "dev", "test"))
+            splits = Splits(train, dev, test)
+        elif self.source is Source.hub:
+            train, test = (hub_records(self.hub_id, split=split) for split in ("train", "test"))
+            splits = self._split(train, test)
+        else:
+            splits = self._split(*_local_records(local_path(self.path, task=self.name)))
+        for problems in (splits.train, splits.dev):
+            refuse_shared(_statements(problems), _statements(splits.test), task=self.name)
+        return splits
+
+    def _split(self, train: list[Record], test: list[Record]) -> Splits:
+        splits = Splits(self._read(train, "train") if train else (), test=self._read(test, "test"))
+        return splits.hold_out(self.num_dev) if self.num_dev else splits
+
+    def _read(self, records: list[Record], split: str) -> tuple[Problem, ...]:
+        """Each record's problem. A gold in `gold_fixes` is replaced; an empty one that is not there is skipped: both by
+        name in the log. Anything else that is wrong with a record is refused. Without an `answer` the gold is what
+        grading would find in the solution."""
+        problems = []
+        fixed, skipped = [], []
+        for record in records:
+            problem = self._problem(record)
+            if problem.id in self.gold_fixes:
+                problem = replace(problem, gold=self.gold_fixes[problem.id])
+                fixed.append(problem.id)
+            (problems if problem.gold.strip() else skipped).append(problem)
+        origin = f"{self.name} {split}"
+        notes = {"golds replaced by task.gold_fixes": fixed, "skipped, no gold": [problem.id for problem in skipped]}
+        report(origin, num_records=len(records), num_problems=len(problems), notes=notes)
+        refuse_repeated(problems, origin=origin)
+        return tuple(problems)
+
+    def _problem(self, record: Record) -> Problem:
+        return Problem(
+            id=self.canonical_id(record.required_text("unique_id")),
+            question=record.required_text("problem").strip(),
+            gold=record.text("answer") if "answer" in record.fields else extract_answer(record.text("solution")) or "",
+            level=_level(record),
+            subject=record.text("subject", "type") if {"subject", "type"} & record.fields.keys() else "",
+        )
+
+
+def _statements(problems: tuple[Problem, ...]) -> dict[str, str]:
+    return {problem.id: problem.question for problem in problems}
+
+
+def _local_records(path: Path) -> tuple[list[Record], list[Record]]:
+    """(training records, test records); a file is all test."""
+    if path.is_file():
+        return [], read_records(path)
+    for train, test in (("train12k", "math500"), ("train", "test")):
+        train_file, test_file = first_file(path, train), first_file(path, test)
+        if train_file and test_file:
+            break
+    else:
+        raise ValueError(f"task.path={path} must hold {LAYOUT}")
+    train_records, test_records = read_records(train_file), read_records(test_file)
+    split_ids = path / "split_ids.json"
+    if train == "train" and split_ids.is_file():
+        return _resplit(train_records + test_records, split_ids)
+    return train_records, test_records
+
+
+def _resplit(records: list[Record], split_ids: Path) -> tuple[list[Record], list[Record]]:
+    listed = parse_json(split_ids, split_ids.read_text())
+    ids = listed.get("test500") if isinstance(listed, dict) else None
+    if not ids:
+        raise ValueError(f"{split_ids} must be a JSON object with the test problems' ids under 'test500'")
+    test_ids = set(ids)
+    test = [record for record in records if record.text("unique_id") in test_ids]
+    if len(test) != len(test_ids):
+        raise ValueError(
+            f"{split_ids} lists {len(test_ids)} test problems, of which {len(test)} are in the files beside it"
+        )
+    return [record for record in records if record.text("unique_id") not in test_ids], test
+
+
+def _level(record: Record) -> str:
+    """ "1" to "5" from "Level 5", "5" or 5; "" where the data set itself does not know ("Level ?", null, no field)."""
+    level = record.fields.get("level")
+    number = "" if level is None else str(level).removeprefix("Level ").removesuffix("?")
+    if number not in {"", "1", "2", "3", "4", "5"}:
+        raise ValueError(
+            f'{record.place}: \'level\' must be 1 to 5, "Level 1" to "Level 5" or "Level ?", not {level!r}'
+        )
+    return number

@@ -1,0 +1,209 @@
+"""MBPP (Austin et al. 2021): short Python programs from a sentence and three asserts, in the paper's three-shot prompt.
+
+Splits are ranges of task ids: 1-10 shots, 11-510 test, 511-600 dev (MBPP's validation), 601-974 train. Three training
+problems ask word for word what a test problem asks (602, 704 and 872 of the full file): they are left out of training,
+by name in the log. So training has 371 problems, not 374.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from bench.episode import Problem, Turn
+from bench.grading.formats import humaneval_tests, mbpp_tests, unix_lines
+from bench.grading.programs import ProgramVerifier
+from bench.grading.verifier import Grading, Verifier
+from bench.tasks.mini import code
+from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
+from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, report, shared_statements
+from bench.tasks.task import Source, refuse_idle_path, require_split
+from bench.tasks.wording import fill, require_slots
+
+ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
+
+
+@dataclass(kw_only=True)
+class Mbpp:
+    """Problems are posed with the asserts that grade them, as in the paper, unless `num_shown_tests` says fewer.
+
+    A local file whose rows carry their own `prompt`, `test` and `entry_point` (HumanEval's format) is a test split
+    without training problems; its rows are posed by `completion_template`, without shots and with no test shown.
+    """
+
+    name: ClassVar[str] = "mbpp"
+
+    question_template: str  # {text} {asserts}; also how a shot is posed
+    prompt_template: str  # {question}
+    shot_template: str  # {prompt} {code}; the shots come before the prompt as they stand
+    shots: list[int]  # task ids of MBPP's own prompt problems
+    completion_template: str  # {question}
+    correction: str
+    source: Source
+    hub_id: str
+    hub_config: str
+    path: str | None = None  # for source=local: mbpp.jsonl, sanitized-mbpp.json, a folder with one, or rows as above
+    num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
+    num_test: int | None = None
+    num_shown_tests: int | None = None  # None: all; the others grade unseen
+
+    def __post_init__(self) -> None:
+        refuse_idle_path(self.source, self.path)
+        require_slots(self.question_template, "text", "asserts", field="task.question_template")
+        require_slots(self.prompt_template, "question", field="task.prompt_template")
+        require_slots(self.shot_template, "prompt", "code", field="task.shot_template")
+        require_slots(self.completion_template, "question", field="task.completion_template")
+        if self.num_shown_tests is not None and self.num_shown_tests < 1:
+            raise ValueError(
+                f"task.num_shown_tests={self.num_shown_tests}: at least one assert must be shown, since nothing else "
+                "gives the function's name; leave it out to show all"
+            )
+        if unknown := [number for number in self.shots if number not in ID_RANGES["prompt"]]:
+            raise ValueError(f"task.shots={unknown}: MBPP sets tasks 1 to 10 aside as shots; others are train or test")
+
+    def check(self) -> None:
+        if self.source is Source.hub:
+            require_hub(self.hub_id)
+        else:
+            self._loaded  # noqa: B018  loads and keeps them
+
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        require_split(split)
+        ids = ID_RANGES[split]
+        cure = f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
+        problems = self._loaded.splits.get(split, cure=cure)
+        return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+
+    def prompt(self, problem: Problem) -> str:
+        if self._loaded.shots is None:
+            return fill(self.completion_template, question=problem.question)
+        return self._loaded.shots + fill(self.prompt_template, question=problem.question)
+
+    def script(self) -> tuple[Turn, ...]:
+        return (Turn(self.correction),)
+
+    def verifier(self, grading: Grading) -> Verifier:
+        return ProgramVerifier(grading)
+
+    def canonical_id(self, raw: str | int) -> str:
+        return canonical_id(raw)
+
+    @cached_property
+    def _loaded(self) -> _Loaded:
+        if self.source is Source.mini:
+            return self._split({name: _mini_rows(name) for name in ID_RANGES}, origin="mini mbpp")
+        if self.source is Source.hub:
+            names = ("prompt", "test", "validation", "train")
+            records = [row for name in names for row in hub_records(self.hub_id, config=self.hub_config, split=name)]
+            return self._split(_by_id(records), origin=self.hub_id)
+        file = _file(local_path(self.path, task=self.name))
+        records = read_records(file)
+        if "entry_point" in records[0].fields:
+            return _Loaded(Splits(test=self._own_prompts(records, origin=str(file))), shots=None)
+        return self._split(_by_id(records), origin=str(file))
+
+    def _split(self, rows: dict[str, list[tuple[str, Record]]], *, origin: str) -> _Loaded:
+        problems = {name: tuple(self._problem(id, row) for id, row in rows[name]) for name in rows}
+        refuse_repeated([problem for name in problems for problem in problems[name]], origin=origin)
+        statements = {name: {id: _statement(row) for id, row in rows[name]} for name in rows}
+        left_out = dict(shared_statements(statements["train"], statements["test"]))
+        train = tuple(problem for problem in problems["train"] if problem.id not in left_out)
+        report(
+            origin,
+            num_records=sum(map(len, rows.values())),
+            num_problems=sum(map(len, problems.values())) - len(left_out),
+            notes={"left out of training": [f"{id} asks the same as {other}" for id, other in left_out.items()]},
+        )
+        refuse_shared(
+            {problem.id: statements["train"][problem.id] for problem in train}, statements["test"], task=origin
+        )
+        return _Loaded(
+            Splits(train, problems["dev"], problems["test"]), shots=self._pose_shots(rows["prompt"], origin=origin)
+        )
+
+    def _pose_shots(self, rows: list[tuple[str, Record]], *, origin: str) -> str:
+        by_number = {_number(id): (id, row) for id, row in rows}
+        if absent := [number for number in self.shots if number not in by_number]:
+            raise ValueError(f"{origin} lacks task {absent}, which task.shots={self.shots} puts before every problem")
+        posed = ""
+        for number in self.shots:
+            problem = self._problem(*by_number[number])
+            prompt = fill(self.prompt_template, question=problem.question)
+            posed += fill(self.shot_template, prompt=prompt, code=problem.gold)
+        return posed
+
+    def _problem(self, id: str, record: Record) -> Problem:
+        tests = record.read(mbpp_tests)
+        asserts = "\n".join(tests.asserts[: self.num_shown_tests])
+        return Problem(
+            id=id,
+            question=fill(self.question_template, text=_statement(record), asserts=asserts),
+            gold=unix_lines(record.required_text("code")),
+            tests=tests,
+        )
+
+    def _own_prompts(self, records: list[Record], *, origin: str) -> tuple[Problem, ...]:
+        problems = tuple(
+            Problem(
+                id=_task_id(record),
+                question=unix_lines(record.required_text("prompt")).strip("\n"),
+                gold="",  # such rows bring no reference program
+                tests=record.read(humaneval_tests),
+            )
+            for record in records
+        )
+        refuse_repeated(problems, origin=origin)
+        report(origin, num_records=len(records), num_problems=len(problems), notes={})
+        return problems
+
+
+def canonical_id(raw: object) -> str:
+    if match := re.fullmatch(r"(?:mbpp/)?(\d+|mini/.+)", str(raw), re.IGNORECASE):
+        return f"mbpp/{match[1]}"
+    raise ValueError(f'{raw!r} is no id of an MBPP task; those are 234, "Mbpp/234" or "mbpp/234"')
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    splits: Splits
+    shots: str | None  # what stands before every prompt; None: rows with their own prompts
+
+
+def _file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = first_file(path, "mbpp") or first_file(path, "sanitized-mbpp")
+    if found is None:
+        raise ValueError(f"task.path={path} holds neither mbpp.jsonl nor sanitized-mbpp.json")
+    return found
+
+
+def _by_id(records: list[Record]) -> dict[str, list[tuple[str, Record]]]:
+    rows: dict[str, list[tuple[str, Record]]] = {name: [] for name in ID_RANGES}
+    for record in records:
+        id = _task_id(record)
+        name = next((name for name, ids in ID_RANGES.items() if _number(id) in ids), None)
+        if name is None:
+            raise ValueError(f"{record.place}: MBPP's tasks are numbered 1 to 974, and this is {id}")
+        rows[name].append((id, record))
+    return rows
+
+
+def _task_id(record: Record) -> str:
+    return record.read(lambda fields: canonical_id(fields.get("task_id", fields.get("problem_id"))))
+
+
+def _number(id: str) -> int:
+    return int(id.rpartition("/")[2])
+
+
+def _mini_rows(name: str) -> list[tuple[str, Record]]:
+    records = [Record(f"mini mbpp, {row['task_id']}", row) for row in code.mbpp_rows(name)]
+    return [(_task_id(record), record) for record in records]
+
+
+def _statement(record: Record) -> str:
+    return unix_lines(record.required_text("text", "prompt"))  # the full file says text, the sanitized one prompt

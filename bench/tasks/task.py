@@ -1,0 +1,66 @@
+"""What the rest of the house may ask of a task, and the words that every task's configuration shares."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from bench.episode import Problem, Turn
+from bench.grading.verifier import Grading, Verifier
+
+SPLITS = ("train", "dev", "test")
+
+
+class Source(Enum):
+    """Where a task's problems come from. An Enum, so that Hydra refuses any other word when it composes."""
+
+    hub = "hub"  # downloaded with `datasets`, by the id in the task's YAML
+    local = "local"  # a file or folder on this machine, named by the task's `path`
+    mini = "mini"  # generated here: the miniature, without network or files
+
+
+class Task(Protocol):
+    """Poses problems, renders what the user says, and names the verifier that grades the replies.
+
+    A task is one dataclass whose fields are its configuration. Problems are loaded once, at the first call that needs
+    them, and loading refuses a test problem that stands in training.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> None:
+        """Raise ValueError, naming the cure, if the source cannot be read. Loads local and generated problems (under a
+        second for all of MATH), so that a bad line is found before any model is; downloads nothing."""
+        ...
+
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        """The problems of "train", "dev" (never part of test) or "test", always in the same order."""
+        ...
+
+    def prompt(self, problem: Problem) -> str:
+        """The first user message. Never holds the gold, nor a test that is not meant to be shown."""
+        ...
+
+    def script(self) -> tuple[Turn, ...]:
+        """What the user says after the first attempt: by default one turn that asks for a correction."""
+        ...
+
+    def verifier(self, grading: Grading) -> Verifier:
+        """A grader for this task's problems; the caller closes it."""
+        ...
+
+    def canonical_id(self, raw: str | int) -> str:
+        """The id here of a problem that other files call "HumanEval/0", 234 or "test/algebra/2584.json"."""
+        ...
+
+
+def require_split(split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
+
+
+def refuse_idle_path(source: Source, path: str | None) -> None:
+    """A path that nothing reads means that the user believes to run on that file, and does not."""
+    if path is not None and source is not Source.local:
+        raise ValueError(f"task.path={path} is read only with task.source=local, and task.source is {source.name}")
