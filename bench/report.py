@@ -1,0 +1,90 @@
+"""The door for readers: reads the run folders, writes every table and figure. Needs no GPU and loads no model.
+
+python bench/report.py                          reads results/, writes results/tables and results/figures
+python bench/report.py --evaluation sampled     another evaluation than the greedy one
+python bench/report.py --html                   also results/report.html, with everything in one file
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.reporting import curves, figures
+from bench.reporting.completeness import completeness, completeness_table
+from bench.reporting.page import save_page
+from bench.reporting.panels import save_figure
+from bench.reporting.paper import paper_tables
+from bench.reporting.reproduction import reproduced_table
+from bench.reporting.study import find_cells
+from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
+from bench.reporting.terminal import print_cells, print_completeness
+from bench.reporting.writing import save_table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 1, with the reason on stderr, where there is nothing to report or it cannot be trusted."""
+    asked = parse(arguments)
+    try:
+        return report(asked.results, evaluation=asked.evaluation, distance=asked.distance, page=asked.html)
+    except ValueError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 1
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Write the tables and figures of the finished runs.")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder that bench/run.py wrote to")
+    parser.add_argument("--evaluation", default="greedy", help="which evaluation of each run to report")
+    parser.add_argument(
+        "--distance", choices=sorted(figures.DISTANCES), default="indel", help="edit distance of the histograms"
+    )
+    parser.add_argument("--html", action="store_true", help="also write report.html, one file with everything")
+    return parser.parse_args(arguments)
+
+
+def report(results: Path, *, evaluation: str, distance: str, page: bool) -> int:
+    rows = completeness(results, evaluation=evaluation)
+    if not rows:
+        raise ValueError(f"there is no run under {results}; make some with python bench/run.py, or give --results")
+    console = Console()
+    print_completeness(rows, console, evaluation=evaluation)
+    overview = completeness_table(rows, evaluation=evaluation)
+    save_table(overview, results / "tables", formats=("csv", "md"))
+    cells = find_cells(results, evaluation=evaluation)
+    if not cells:
+        raise ValueError(f"no run under {results} has finished its {evaluation} evaluation; run bench/run.py again")
+
+    tables = [
+        main_table(cells, rows),
+        against_base_table(cells),
+        seeds_table(cells),
+        behaviour_table(cells),
+        budget_table(cells, evaluation=evaluation),
+        *(reproduced_table(printed, cells) for printed in paper_tables()),
+    ]
+    written = [path for table in tables for path in save_table(table, results / "tables")]
+    drawn = {
+        "edit_distance": figures.edit_distance(cells, distance=distance),
+        "levels": figures.levels(cells),
+        "attempts": figures.attempts(cells),
+        "training_accuracy": curves.training_accuracy(cells),
+        "answer_changes": curves.answer_changes(cells),
+    }
+    for name, figure in drawn.items():
+        if figure is not None:
+            written += save_figure(figure, results / "figures", name)
+    if page:
+        images = [path for path in written if path.suffix == ".png"]
+        written.append(save_page(results / "report.html", tables=[overview, *tables], figures=images))
+
+    print_cells(cells, rows, console)
+    console.print(f"{len(written)} files in {results}: tables/, figures/" + (", report.html" if page else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

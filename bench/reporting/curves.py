@@ -1,0 +1,68 @@
+"""Training curves (the paper's Fig. 6), from train.jsonl: both accuracies, and how often the answer changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
+from bench.reporting.study import Cell
+from bench.reporting.style import FIRST_COLOUR, QUIET, SECOND_COLOUR, method_style
+from bench.results import log_of
+
+ACCURACIES = {"train/accuracy@t1": ("attempt 1", FIRST_COLOUR), "train/accuracy@t2": ("attempt 2", SECOND_COLOUR)}
+CHANGES = {"train/answer_change_rate": ("changed", SECOND_COLOUR)}
+
+
+def training_accuracy(cells: list[Cell]) -> Figure | None:
+    return _curves(
+        cells,
+        ACCURACIES,
+        "Accuracy on sampled training episodes, percent. Thin: each seed. Thick: mean of the seeds, smoothed.",
+    )
+
+
+def answer_changes(cells: list[Cell]) -> Figure | None:
+    """Near 0 a method has collapsed: it gives its first answer again."""
+    return _curves(cells, CHANGES, "Training episodes whose second answer differs from the first, percent.")
+
+
+@styled
+def _curves(cells: list[Cell], series: dict[str, tuple[str, str]], title: str) -> Figure | None:
+    """None where no method has logged what is asked for, as when nothing was trained."""
+    logs = {id(cell): [log for log in map(log_of, cell.runs) if set(series) <= set(log)] for cell in cells}
+    shown = [cell for cell in cells if logs[id(cell)]]
+    if not shown:
+        return None
+    figure, panels = panel_grid(shown, height=1.9)
+    for cell, axes in panels:
+        ends = []
+        for key, (label, colour) in series.items():
+            runs = [100 * log.groupby("update")[key].mean().dropna() for log in logs[id(cell)]]
+            for run in runs:
+                axes.plot(run.index, run, color=colour, alpha=0.18, linewidth=0.7)
+            mean = pd.concat(runs, axis=1).mean(axis=1).sort_index()
+            smooth = mean.rolling(max(1, len(mean) // 20), center=True, min_periods=1).mean()
+            axes.plot(smooth.index, smooth, color=colour, linewidth=1.6)
+            ends.append((float(smooth.iloc[-1]), label, colour))
+        axes.set_ylim(0, 100)
+        label_line_ends(axes, ends)
+        mark_stages(axes, logs[id(cell)][0])
+        axes.set_title(method_style(cell.method).label)
+        axes.set_xlabel("update")
+    write_title(figure, title)
+    return figure
+
+
+def mark_stages(axes: Axes, log: pd.DataFrame) -> None:
+    """A thin line where one stage of training gives way to the next, and each stage's name at the top."""
+    if "stage" not in log or log["stage"].nunique() < 2:
+        return
+    begins = np.flatnonzero(log["stage"] != log["stage"].shift())
+    for row in begins:
+        update = log["update"].iloc[row]
+        if row:
+            axes.axvline(update, color=QUIET, linewidth=0.8, linestyle=":")
+        axes.text(update, 100, f" {log['stage'].iloc[row]}", va="top", fontsize=7, color=QUIET)

@@ -1,0 +1,96 @@
+"""The figures of the paper that finished evaluations can tell, each in a function; None without the data for it."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.metrics import episode_values, num_attempts
+from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
+from bench.reporting.study import Cell, base_of, by_setting
+from bench.reporting.style import BROKEN_COLOUR, FIXED_COLOUR, QUIET, method_style, show_number
+
+DISTANCES = {
+    "indel": "indel distance over the total length: a replaced character is two edits",
+    "levenshtein": "Levenshtein distance over the longer length",
+}
+
+
+@styled
+def edit_distance(cells: list[Cell], *, distance: str) -> Figure | None:
+    """How far the second attempt departs from the first (the paper's Fig. 4a): density over bins of 0.1."""
+    column = f"edit_{distance}_2"
+    shown = [cell for cell in cells if column in cell.episodes]
+    if not shown:
+        return None
+    bins = [tenth / 10 for tenth in range(11)]
+    figure, panels = panel_grid(shown, height=1.9)
+    for cell, axes in panels:
+        style, ratios, base = method_style(cell.method), cell.episodes[column], base_of(cell, shown)
+        axes.hist(ratios, bins=bins, density=True, color=style.colour, alpha=0.55)
+        if base is not None and base is not cell:
+            axes.hist(base.episodes[column], bins=bins, density=True, histtype="step", color="#222222", linewidth=0.9)
+        axes.set_title(style.label, color=style.colour)
+        identical = show_number(100 * float(np.mean(ratios == 0)), 0)
+        note = f"median {np.median(ratios):.2f}\n{identical} % identical"
+        axes.text(0.98, 0.95, note, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_xlabel("edit-distance ratio")
+    write_title(
+        figure,
+        f"Density of the edit-distance ratio from attempt 1 to attempt 2 ({DISTANCES[distance]}; 0 is the same text). "
+        "Black line: the base.",
+    )
+    return figure
+
+
+@styled
+def levels(cells: list[Cell]) -> Figure | None:
+    """Fixed and broken answers by the problem's level (Fig. 7 of the ICLR version)."""
+    shown = [cell for cell in cells if num_attempts(cell.episodes) > 1 and cell.episodes["level"].nunique() > 1]
+    if not shown:
+        return None
+    figure, panels = panel_grid(shown, height=2.1)
+    for cell, axes in panels:
+        values = 100 * episode_values(cell.episodes)
+        by_level = values.groupby(cell.episodes["level"].astype(str)).mean()
+        fixed, broken = by_level["delta_i_to_c"].to_numpy(), by_level["delta_c_to_i"].to_numpy()
+        x = np.arange(len(by_level))
+        axes.bar(x, fixed, width=0.7, color=FIXED_COLOUR)
+        axes.bar(x, -broken, width=0.7, color=BROKEN_COLOUR)
+        axes.plot(x, fixed - broken, "o", color="black", markersize=4)
+        axes.axhline(0, color=QUIET, linewidth=0.8)
+        axes.set_xticks(x, [str(level).removeprefix("Level ") for level in by_level.index])
+        axes.set_title(method_style(cell.method).label)
+        axes.set_xlabel("level")
+        axes.yaxis.set_major_formatter(lambda tick, _: show_number(abs(tick), 0))
+    write_title(
+        figure,
+        "Percent of each level's problems that attempt 2 fixes (up, blue: wrong then right) and breaks (down, orange: "
+        "right then wrong). The dot is Δ.",
+    )
+    return figure
+
+
+@styled
+def attempts(cells: list[Cell]) -> Figure | None:
+    """Accuracy over the attempts (the paper's Fig. 8), for settings with more than two of them."""
+    groups = by_setting([cell for cell in cells if num_attempts(cell.episodes) > 2])
+    if not groups:
+        return None
+    figure = Figure(figsize=(4.6 * len(groups), 3.2), layout="constrained")
+    for (setting, group), axes in zip(groups, figure.subplots(1, len(groups), squeeze=False)[0], strict=True):
+        ends = []
+        for cell in group:
+            turns = range(1, num_attempts(cell.episodes) + 1)
+            accuracies = [100 * cell.estimates[f"accuracy@t{t}"].value for t in turns]
+            style = method_style(cell.method)
+            axes.plot(turns, accuracies, marker="o", markersize=3, color=style.colour)
+            axes.set_xticks(turns)
+            ends.append((accuracies[-1], style.label, style.colour))
+        label_line_ends(axes, ends)
+        axes.set_title(setting.label)
+        axes.set_xlabel("attempt")
+        axes.set_ylabel("accuracy, %")
+    return figure

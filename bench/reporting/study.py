@@ -1,0 +1,93 @@
+"""What the results folder holds, grouped for comparing.
+
+A setting is one task, model and variant; a cell is one method in it, with all its seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from bench.metrics import Estimate, estimate
+from bench.reporting.style import method_order, setting_label
+from bench.results import RunFolder, RunKey, find_runs, load_episodes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Setting:
+    """What must be equal for two methods to be comparable."""
+
+    task: str
+    model: str
+    variant: str
+
+    @property
+    def label(self) -> str:
+        return setting_label(self.task, self.model, self.variant)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One method in one setting: the episodes of all its finished seeds, and the runs that they come from."""
+
+    method: str
+    setting: Setting
+    runs: tuple[RunFolder, ...]
+    episodes: pd.DataFrame
+    estimates: Mapping[str, Estimate]  # of bench.metrics: fractions, over all seeds
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.key.seed for run in self.runs]
+
+    def episodes_of(self, seed: int) -> pd.DataFrame:
+        return self.episodes[self.episodes["seed"] == seed]
+
+
+def setting_of(key: RunKey) -> Setting:
+    return Setting(key.task, key.model, key.variant)
+
+
+def find_cells(results: Path, *, evaluation: str, only: Collection[RunKey] | None = None) -> list[Cell]:
+    """The cells with at least one finished run of an evaluation, by setting and then in the methods' order."""
+    finished = [
+        run for run in find_runs(results) if evaluation in run.evaluations() and (only is None or run.key in only)
+    ]
+    if not finished:
+        return []
+    episodes = load_episodes(results, evaluation=evaluation)
+    finished.sort(key=lambda run: (setting_of(run.key), method_order(run.key.method), run.key.seed))
+    cells = []
+    for (setting, method), runs in groupby(finished, key=lambda run: (setting_of(run.key), run.key.method)):
+        runs = tuple(runs)
+        rows = episodes[
+            (episodes["method"] == method)
+            & (episodes["task"] == setting.task)
+            & (episodes["model"] == setting.model)
+            & (episodes["variant"] == setting.variant)
+            & episodes["seed"].isin([run.key.seed for run in runs])
+        ].dropna(axis="columns", how="all")
+        try:
+            estimates = estimate(rows)
+        except ValueError as error:
+            raise ValueError(f"{method} on {setting.label}: {error}") from error
+        cells.append(Cell(method, setting, runs, rows, estimates))
+    return cells
+
+
+def by_setting(cells: list[Cell]) -> list[tuple[Setting, list[Cell]]]:
+    return [(setting, list(group)) for setting, group in groupby(cells, key=lambda cell: cell.setting)]
+
+
+def source_of(cell: Cell) -> str:
+    """Where the task's problems come from: `mini` (generated), `local` or `hub`."""
+    return str(cell.runs[0].config["task"].get("source", ""))
+
+
+def base_of(cell: Cell, cells: list[Cell]) -> Cell | None:
+    """The untrained model in the same setting, which every method is to be compared with."""
+    return next((other for other in cells if other.setting == cell.setting and other.method == "base"), None)

@@ -1,0 +1,70 @@
+"""How a method, a task and a number look, said once: order, label, colour, minus sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MethodStyle:
+    label: str
+    colour: str
+
+
+# The order of tables and panels. Colours are Okabe and Ito's, which the colour-blind tell apart, one hue per family:
+# darker means "+", and ablations share a hue, because they are always labelled directly.
+METHODS = {
+    "base": MethodStyle("Base", "#767676"),
+    "self_refine": MethodStyle("Self-Refine", "#333333"),
+    "star": MethodStyle("STaR (D)", "#E69F00"),
+    "star_plus": MethodStyle("STaR (D+)", "#A87400"),
+    "pair_sft": MethodStyle("Pair-SFT (D)", "#009E73"),
+    "pair_sft_plus": MethodStyle("Pair-SFT (D+)", "#006B4F"),
+    "single_turn_rl": MethodStyle("Single-turn RL", "#56B4E9"),
+    "multi_turn_rl": MethodStyle("Multi-turn RL", "#CC79A7"),
+    "score": MethodStyle("SCoRe", "#D55E00"),
+    "score_wo_multi_turn": MethodStyle("SCoRe w/o multi-turn training", "#0072B2"),
+    "score_wo_stage1": MethodStyle("SCoRe w/o Stage I", "#0072B2"),
+    "score_wo_reward_shaping": MethodStyle("SCoRe w/o reward shaping", "#0072B2"),
+    "score_star_stage2": MethodStyle("SCoRe, STaR in Stage II", "#0072B2"),
+    "score_wo_online_turn1": MethodStyle("SCoRe w/o online first attempts", "#0072B2"),
+}
+UNKNOWN_COLOUR = "#7A5195"
+FIXED_COLOUR, BROKEN_COLOUR = "#0072B2", "#D55E00"  # wrong then right; right then wrong
+FIRST_COLOUR, SECOND_COLOUR = "#767676", "#0072B2"  # attempts 1 and 2 in one panel
+QUIET = "#767676"
+
+MINUS = "\N{MINUS SIGN}"
+NOT_PRINTED = "\N{EN DASH}"  # where the paper gives a row but not this number
+
+METRIC_LABELS = {
+    "accuracy_t1": "Accuracy@t1",
+    "accuracy_t2": "Accuracy@t2",
+    "delta": "Δ",
+    "delta_i_to_c": "Δ i→c",
+    "delta_c_to_i": "Δ c→i",
+}
+
+
+def method_style(method: str) -> MethodStyle:
+    """A method that this file does not know is labelled by its name: `my_method` is "My method"."""
+    words = method.replace("_", " ")
+    return METHODS.get(method) or MethodStyle(words[:1].upper() + words[1:], UNKNOWN_COLOUR)
+
+
+def method_order(method: str) -> tuple[int, str]:
+    """Sort key: the known methods in the order above, then the others by name."""
+    known = list(METHODS)
+    return (known.index(method) if method in METHODS else len(known), method)
+
+
+def setting_label(task: str, model: str, variant: str) -> str:
+    return f"{task} · {model}" + ("" if variant == "main" else f" · {variant}")
+
+
+def show_number(value: float, digits: int = 1) -> str:
+    """With a true minus sign; what rounds to nothing has no sign."""
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)

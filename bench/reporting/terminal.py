@@ -1,0 +1,80 @@
+"""The tables that a terminal shows: at the end of a sweep, and when a report is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from bench.metrics import Estimate
+from bench.reporting.completeness import Completeness, completeness, completeness_table
+from bench.reporting.paper import paper_row
+from bench.reporting.study import Cell, Setting, by_setting, find_cells
+from bench.reporting.style import METRIC_LABELS, NOT_PRINTED, method_style, show_number
+from bench.reporting.tables import METRICS, setting_notes
+from bench.results import RunKey
+
+
+def print_main_table(results: Path, runs: Collection[RunKey] | None = None, *, evaluation: str = "greedy") -> None:
+    """Print one table per setting; `runs` restricts it, as to the runs of one sweep.
+
+    Says so when nothing has finished.
+    """
+    console = Console()
+    cells = find_cells(results, evaluation=evaluation, only=runs)
+    if not cells:
+        console.print(f"No run under {results} has finished its {evaluation} evaluation yet.")
+        return
+    print_cells(cells, completeness(results, evaluation=evaluation), console)
+
+
+def print_cells(cells: list[Cell], rows: list[Completeness], console: Console) -> None:
+    absent = {(row.setting, row.method): tuple(sorted((*row.unfinished, *row.missing))) for row in rows}
+    for setting, group in by_setting(cells):
+        console.print(setting_table(setting, group, absent))
+        console.print(f"[dim]{setting_notes(group)}[/dim]\n", highlight=False)
+
+
+def setting_table(setting: Setting, cells: list[Cell], absent: dict[tuple[Setting, str], tuple[int, ...]]) -> RichTable:
+    """Per method the means, under them the intervals, under those the paper's row where it has one: 80 columns wide."""
+    title = f"{setting.label}: percent, with 95 % intervals"
+    table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
+    table.add_column("Method")
+    table.add_column("Seeds", justify="right")
+    for label in METRIC_LABELS.values():
+        table.add_column(label.replace("@", "\n@"), justify="right", no_wrap=True)
+    for cell in cells:
+        lacking = absent.get((setting, cell.method), ())
+        num_done = len(cell.runs)
+        seeds = f"[red]{num_done} of {num_done + len(lacking)}[/red]" if lacking else str(num_done)
+        found = [cell.estimates.get(metric) for metric in METRICS.values()]
+        table.add_row(f"[bold]{method_style(cell.method).label}[/bold]", seeds, *map(two_lines, found))
+        paper = paper_row(method=cell.method, task=setting.task, variant=setting.variant)
+        if paper:
+            printed = [paper.numbers.get(column) for column in METRICS]
+            shown = [NOT_PRINTED if number is None else show_number(number) for number in printed]
+            table.add_row("  paper", "", *shown, style="dim italic")
+    return table
+
+
+def two_lines(found: Estimate | None) -> str:
+    if found is None:
+        return ""
+    value, low, high = (show_number(100 * number) for number in (found.value, found.low, found.high))
+    return f"[bold]{value}[/bold]\n[dim]{low}…{high}[/dim]"
+
+
+def print_completeness(rows: list[Completeness], console: Console, *, evaluation: str) -> None:
+    table = completeness_table(rows, evaluation=evaluation)
+    shown = RichTable(
+        title="Expected runs and finished ones", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for column in table.shown:
+        shown.add_column(str(column), style="red" if column in ("Missing", "Unfinished") else "")
+    for row in table.shown.to_numpy():
+        shown.add_row(*map(str, row))
+    console.print(shown)
+    console.print(f"[dim]{table.caption}[/dim]\n", highlight=False)

@@ -1,0 +1,74 @@
+"""A small results folder made up by a seed, through the same writer as real runs, for tests of what reads it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.episode import Attempt, Completion, Episode, Grade, Problem, Verdict
+from bench.results import Run, RunKey
+
+CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, broken if right
+    "base": (0.55, 0.05, 0.3),
+    "pair_sft": (0.55, 0.15, 0.1),
+    "score": (0.7, 0.4, 0.05),
+}
+MANIFEST = {
+    "budget": {"sampled_episodes": 100, "sampled_tokens": 2000, "updates": 10, "trained_tokens": 1500},
+    "token_unit": "tokens",
+}
+
+
+def make_episode(
+    problem_id: str, grades: list[Grade], *, level: str = "", sample: int = 0, rng: random.Random
+) -> Episode:
+    """Each attempt's text is seven steps and an answer; a change of mind changes some of the steps."""
+    steps = [rng.choice("abcdefgh") * 6 for _ in range(7)]
+    attempts = []
+    for t, grade in enumerate(grades):
+        if t:
+            steps = [rng.choice("mnopq") * 6 if rng.random() < 0.3 else step for step in steps]
+        answer = {Grade.CORRECT: "4", Grade.NO_ANSWER: None}.get(grade, str(rng.randrange(5, 9)))
+        text = " ".join([*steps, str(answer)])
+        completion = Completion(text, token_ids=tuple(range(len(steps))), logprobs=(0.0,) * len(steps), truncated=False)
+        attempts.append(Attempt(completion, Verdict(grade, answer, seconds=0.001)))
+    problem = Problem(problem_id, question="2 + 2?", gold="4", level=level)
+    return Episode(problem, sample, token_ids=(), spans=((0, 0),) * len(grades), attempts=tuple(attempts))
+
+
+def make_run(
+    results: Path,
+    method: str,
+    seed: int,
+    *,
+    task: str = "math",
+    model: str = "mini",
+    source: str = "mini",
+    variant: str = "main",
+    num_problems: int = 60,
+    num_attempts: int = 2,
+    num_updates: int = 20,
+    chances: Mapping[str, tuple[float, float, float]] = CHANCES,
+) -> Path:
+    """A finished run: its folder. `num_updates` rows of training log, none for the base."""
+    rng = random.Random(f"{method} {task} {model} {seed}")
+    first, fixed, broken = chances.get(method, (0.5, 0.2, 0.2))
+    episodes = []
+    for number in range(num_problems):
+        right = [rng.random() < first]
+        while len(right) < num_attempts:
+            right.append(rng.random() >= broken if right[-1] else rng.random() < fixed)
+        wrong = rng.choice([Grade.WRONG, Grade.WRONG, Grade.WRONG, Grade.NO_ANSWER])
+        grades = [Grade.CORRECT if value else wrong for value in right]
+        episodes.append(make_episode(f"{task}/{number}", grades, level=f"Level {number % 5 + 1}", rng=rng))
+    key = RunKey(method=method, task=task, model=model, variant=variant, seed=seed)
+    config = {"method": {"name": method}, "task": {"name": task, "source": source}, "model": {"name": model}}
+    with Run.claim(key, results, config) as run:
+        for update in range(num_updates if method != "base" else 0):
+            stage = "stage1" if update < num_updates // 2 else "stage2"
+            grown = update / num_updates
+            rates = {"train/accuracy@t1": 0.5 + grown / 4, "train/accuracy@t2": 0.4 + grown / 2}
+            run.log(update=update, stage=stage, **rates, **{"train/answer_change_rate": 0.4 - grown / 3})
+        run.save_evaluation("greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, MANIFEST)
+        return run.folder

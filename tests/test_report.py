@@ -1,0 +1,237 @@
+"""The report from a made-up results folder: what is written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.metrics import estimate, summarise
+from bench.report import main
+from bench.reporting.paper import paper_row, paper_tables
+from bench.reporting.terminal import print_main_table
+from bench.results import RunKey, load_episodes
+from tests.made_results import CHANCES, make_run
+
+ROOT = Path(__file__).resolve().parent.parent
+FIVE = ("accuracy_t1", "accuracy_t2", "delta", "delta_i_to_c", "delta_c_to_i")
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three methods on the miniature, two seeds each but for one; and a method of somebody's own on code."""
+    results = tmp_path_factory.mktemp("results")
+    for method, seed in product(CHANCES, (0, 1)):
+        if (method, seed) != ("pair_sft", 1):
+            make_run(results, method, seed)
+    make_run(results, "my_idea", 0, task="humaneval", model="tiny", source="local", num_attempts=3)
+    assert main(["--results", str(results), "--html"]) == 0
+    return results
+
+
+def table(results: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(results / "tables" / f"{name}.csv", keep_default_na=False)
+
+
+def test_the_main_table_has_a_row_per_method_and_setting_with_intervals(reported: Path) -> None:
+    main_table = table(reported, "main")
+    bounds = [f"{metric}{suffix}" for metric in FIVE for suffix in ("", "_low", "_high")]
+    assert list(main_table)[:20] == ["method", "task", "model", "variant", "num_seeds", *bounds]
+    assert list(main_table["method"]) == ["my_idea", "base", "pair_sft", "score"]
+    episodes = load_episodes(reported)
+    ours = episodes[episodes["method"] == "score"]
+    row = main_table.to_dict("records")[-1]
+    found = estimate(ours)["delta"]
+    assert [row["delta"], row["delta_low"], row["delta_high"]] == pytest.approx(
+        [100 * found.value, 100 * found.low, 100 * found.high], rel=1e-5
+    )
+    assert row["accuracy_t2"] == pytest.approx(100 * (ours["grade_2"] == "correct").mean(), rel=1e-5)
+
+
+def test_every_table_is_also_there_to_be_read(reported: Path) -> None:
+    names = ["main", "against_base", "seeds", "behaviour", "budget", "table1", "table2", "table3", "table4"]
+    for name, suffix in product(names, ("csv", "md", "tex")):
+        assert (reported / "tables" / f"{name}.{suffix}").stat().st_size > 0
+    markdown = (reported / "tables" / "main.md").read_text(encoding="utf-8")
+    assert "60.0 / 64.4 / 4.4 / 5.8 / 1.4" in markdown
+    assert r"$\Delta$" in (reported / "tables" / "main.tex").read_text(encoding="utf-8")
+
+
+def test_a_table_of_ours_never_stands_beside_the_papers_without_naming_both_settings(reported: Path) -> None:
+    for name in ("main", "table1", "table2", "table4"):
+        text = (reported / "tables" / f"{name}.md").read_text(encoding="utf-8")
+        assert "Gemini 1.5 Flash, MATH500 (500 problems)" in text
+        assert "not the paper's setting" in text
+
+
+def test_a_missing_seed_is_named_in_both_tables(reported: Path) -> None:
+    rows = table(reported, "completeness").set_index(["task", "method"])
+    assert tuple(rows.loc[("math", "pair_sft"), ["num_expected", "num_done", "done", "missing"]]) == (2, 1, "0", "1")
+    assert tuple(rows.loc[("math", "score"), ["num_done", "missing"]]) == (2, "")
+    row = table(reported, "main").set_index("method").loc["pair_sft"]
+    assert (row["num_seeds"], str(row["missing_seeds"])) == (1, "1")
+
+
+def test_a_printed_row_without_a_run_of_ours_says_missing(reported: Path) -> None:
+    lines = (reported / "tables" / "table2.md").read_text(encoding="utf-8").splitlines()
+    star = next(line for line in lines if line.startswith("| STaR (D+)"))
+    assert "missing" in star
+    assert "54.0" in star
+    assert table(reported, "table2").set_index("method").loc["star_plus", "num_seeds"] == 0
+
+
+def test_each_seed_is_compared_with_the_same_seed_of_the_base(reported: Path) -> None:
+    rows = table(reported, "against_base")
+    assert [tuple(row) for row in rows[["method", "seed"]].astype(str).to_numpy()] == [
+        ("pair_sft", "all"),
+        ("pair_sft", "0"),
+        ("score", "all"),
+        ("score", "0"),
+        ("score", "1"),
+    ]
+    episodes = load_episodes(reported)
+    first = episodes[(episodes["task"] == "math") & (episodes["seed"] == 0)]
+    score, base = (summarise(first[first["method"] == method]) for method in ("score", "base"))
+    row = rows[(rows["method"] == "score") & (rows["seed"] == "0")].iloc[0]
+    assert row["delta_minus_base"] == pytest.approx(100 * (score["delta"] - base["delta"]), rel=1e-5)
+
+
+def test_every_figure_with_data_is_drawn_and_embedded(reported: Path) -> None:
+    page = (reported / "report.html").read_text(encoding="utf-8")
+    for name in ("edit_distance", "levels", "attempts", "training_accuracy", "answer_changes"):
+        assert (reported / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (reported / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert page.count("data:image/png;base64,") == 5
+    assert "SCoRe" in page
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "other"):
+        make_run(tmp_path / name, "score", 0, num_problems=20)
+        assert main(["--results", str(tmp_path / name)]) == 0
+        files = [path for kind in ("tables", "figures") for path in (tmp_path / name / kind).iterdir()]
+        made.append({path.name: path.read_bytes() for path in files})
+    assert made[0] == made[1]
+
+
+def test_the_figure_says_which_distance_it_shows(tmp_path: Path) -> None:
+    make_run(tmp_path, "base", 0)
+    drawn = {}
+    for distance in ("indel", "levenshtein"):
+        assert main(["--results", str(tmp_path), "--distance", distance]) == 0
+        drawn[distance] = (tmp_path / "figures" / "edit_distance.png").read_bytes()
+    assert drawn["indel"] != drawn["levenshtein"]
+
+
+def test_an_empty_results_folder_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--results", str(tmp_path)]) == 1
+    assert "make some with python bench/run.py" in capsys.readouterr().err
+
+
+def test_runs_of_which_none_has_finished_are_listed_and_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (make_run(tmp_path, "base", 0) / "greedy" / "manifest.json").unlink()
+    assert main(["--results", str(tmp_path)]) == 1
+    assert "has finished its greedy evaluation" in capsys.readouterr().err
+    assert str(table(tmp_path, "completeness").loc[0, "unfinished"]) == "0"
+
+
+def test_a_seed_with_other_problems_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path, "base", 0, num_problems=10)
+    make_run(tmp_path, "base", 1, num_problems=11)
+    assert main(["--results", str(tmp_path)]) == 1
+    assert "base on math · mini: seed 0 lacks problem math/10" in capsys.readouterr().err
+
+
+def test_a_planned_run_that_never_began_is_missing(tmp_path: Path) -> None:
+    make_run(tmp_path, "base", 0)
+    planned = [
+        {"method": method, "task": "math", "model": "mini", "variant": "main", "seed": 0}
+        for method in ("base", "score")
+    ]
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "first.json").write_text(json.dumps({"runs": planned}), encoding="utf-8")
+    assert main(["--results", str(tmp_path)]) == 0
+    rows = table(tmp_path, "completeness").set_index("method")
+    assert str(rows.loc["score", "missing"]) == "0"
+
+
+def test_a_broken_record_of_a_sweep_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "torn.json").write_text('{"runs": [{"method"', encoding="utf-8")
+    assert main(["--results", str(tmp_path)]) == 1
+    assert "torn.json is no record of a sweep" in capsys.readouterr().err
+
+
+def test_the_table_at_the_end_of_a_sweep_shows_its_runs_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("base", "score"):
+        make_run(tmp_path, method, 0)
+    print_main_table(tmp_path, {RunKey(method="score", task="math", model="mini", variant="main", seed=0)})
+    shown = capsys.readouterr().out
+    assert "SCoRe" in shown
+    assert "Base" not in shown
+    print_main_table(tmp_path / "nothing")
+    assert "has finished" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_number_of_the_paper_is_copied_truly(shared_data: Path) -> None:
+    source = json.loads((shared_data.parent / "paper" / "paper_numbers.json").read_text(encoding="utf-8"))
+    keys = ["table1_sft_math", "table2_math", "table3_humaneval", "table4_ablations_math"]
+    ours_of = {
+        "star_D": "star",
+        "star_Dplus": "star_plus",
+        "pair_sft_D": "pair_sft",
+        "pair_sft_Dplus": "pair_sft_plus",
+        "wo_multi_turn": "score_wo_multi_turn",
+        "wo_stage1": "score_wo_stage1",
+        "wo_reward_shaping": "score_wo_reward_shaping",
+        "star_in_stage2": "score_star_stage2",
+        "wo_online_turn1_samples_ICLR": "score_wo_online_turn1",
+    }
+    columns = dict(zip(("acc_t1", "acc_t2", "delta", "i_to_c", "c_to_i"), FIVE, strict=True))
+    for printed, key in zip(paper_tables(), keys, strict=True):
+        expected = {
+            ours_of.get(name, name): {columns[column]: row[column] for column in row if column in columns}
+            for name, row in source[key]["rows"].items()
+        }
+        assert printed.rows == expected
+        assert printed.num_problems == source[key]["n"]
+        assert printed.model == source[key].get("model", "Gemini 1.5 Flash")
+
+
+def test_printed_gains_are_the_differences_of_printed_accuracies() -> None:
+    for printed in paper_tables():
+        for row in printed.rows.values():
+            assert row["delta"] == pytest.approx(row["accuracy_t2"] - row["accuracy_t1"], abs=0.11)
+
+
+def test_the_paper_has_no_row_for_what_it_did_not_measure() -> None:
+    assert paper_row(method="score", task="mbpp", variant="main") is None
+    assert paper_row(method="multi_turn_rl", task="math", variant="main") is None
+    assert paper_row(method="score", task="math", variant="long") is None
+    single = paper_row(method="single_turn_rl", task="math", variant="main")
+    assert single is not None
+    assert single.numbers["accuracy_t1"] == 61.8
+
+
+def test_reporting_loads_no_model_library_and_no_hydra() -> None:
+    heavy = ["torch", "transformers", "vllm", "hydra", "omegaconf", "bench.policies", "bench.methods"]
+    code = f"import sys, bench.report; sys.exit(', '.join(set({heavy}) & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_door_opens_as_a_script(tmp_path: Path) -> None:
+    command = [sys.executable, "bench/report.py", "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "there is no run" in done.stderr
