@@ -47,7 +47,11 @@ def register() -> None:
 def _schema(module: ModuleType) -> type:
     """The dataclass that a module is named after: PairSft in pair_sft, HumanEval in humaneval."""
     wanted = module.__name__.rpartition(".")[2].replace("_", "")
-    return next(kind for name, kind in vars(module).items() if name.lower() == wanted and is_dataclass(kind))
+    return next(
+        kind
+        for name, kind in vars(module).items()
+        if name.lower() == wanted and isinstance(kind, type) and is_dataclass(kind)
+    )
 
 
 def plan_of(composed: DictConfig) -> Plan:

@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.episode import Sampling
+from bench.episode import Episode, Sampling
 from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
 from bench.metrics import summarise
 from bench.policies.models import Model
 from bench.policies.policy import Policy, Sampler
 from bench.provenance import provenance
-from bench.records import episode_row, transcript_row
+from bench.records import episode_row
 from bench.results import Run, RunKey
 from bench.rollout import Player
 from bench.tasks.task import Task
@@ -205,6 +205,14 @@ def _evaluate(
     prefix = "eval" if name == "greedy" else f"eval_{name}"
     run.tracker.summarise(
         {f"{prefix}/{metric}": value for metric, value in summarise(frame).items()},
-        histograms={f"{prefix}/{column}": frame[column].tolist() for column in frame if column.startswith("edit_")},
-        transcripts=[transcript_row(episode, prompts[episode.problem.id]) for episode in episodes[:_SHOWN_TRANSCRIPTS]],
+        histograms={f"{prefix}/{column}": frame[column].tolist() for column in frame.filter(like="edit_")},
+        transcripts=[_to_read(episode, prompts[episode.problem.id]) for episode in episodes[:_SHOWN_TRANSCRIPTS]],
     )
+
+
+def _to_read(episode: Episode, prompt: str) -> dict[str, str]:
+    """A transcript as a row of a table that people read."""
+    row = {"problem_id": episode.problem.id, "prompt": prompt, "gold": episode.problem.gold}
+    for t, attempt in enumerate(episode.attempts, start=1):
+        row |= {f"attempt_{t}": attempt.completion.text, f"grade_{t}": attempt.verdict.grade.value}
+    return row

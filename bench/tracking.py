@@ -152,7 +152,7 @@ class WandbMirror:
         self._run.log(logged)
 
     def close(self) -> None:
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 def open_wandb(folder: Path, *, config: Mapping[str, Any], group: str, name: str) -> WandbMirror | None:

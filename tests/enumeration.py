@@ -38,7 +38,6 @@ def tiny_lm(seed: int) -> PreTrainedModel:
         num_key_value_heads=1,
         max_position_embeddings=16,
         initializer_range=0.7,
-        attn_implementation="eager",
     )
     return LlamaForCausalLM(config).double().eval()
 
@@ -107,7 +106,7 @@ def _attempt(reply: tuple[int, ...]) -> Attempt:
 
 
 def _attempt_logprobs(model: PreTrainedModel, episodes: Sequence[Episode]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The plain way: conversations of one length together, so that there are no pads; nothing shared with the learner."""
+    """The plain way: conversations of one length together, without pads; nothing shared with the learner."""
     found: dict[Episode, tuple[torch.Tensor, torch.Tensor]] = {}
     for length in {len(episode.token_ids) for episode in episodes}:
         alike = [episode for episode in episodes if len(episode.token_ids) == length]

@@ -52,7 +52,7 @@ def test_the_expected_update_is_the_gradient_of_the_objective(name: str, kl: KLE
 
 
 def test_dropping_the_kl_still_to_come_would_optimise_something_else(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bench.policies.objective.still_to_come", lambda values, attempts: values)
+    monkeypatch.setattr("bench.policies.objective.still_to_come", lambda values, _: values)
     rewards, coefficients = OBJECTIVES["KL alone"]
     learner = enumerable_learner(kl=KLEstimator.exact)
     updates = expected_update(learner, REFERENCE, rewards=rewards, kl=coefficients)

@@ -31,7 +31,7 @@ def test_a_reply_cut_at_the_limit_gets_the_end_of_its_turn_from_the_bridge(tiny_
 
 def test_a_tokenizer_without_chat_template_is_refused_with_the_cure(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(save_tiny_model(tmp_path, chat=False))
-    with pytest.raises(ValueError, match="model.template=plain"):
+    with pytest.raises(ValueError, match=r"model\.template=plain"):
         make_template(tokenizer, TemplateKind.auto, stop_ids=frozenset())
 
 
@@ -48,5 +48,5 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path):
         "{% for message in messages %}{% if message.role == 'user' or not loop.last %}"
         "{{ message.content if message.role == 'user' else '(earlier answer)' }}<|end|>{% endif %}{% endfor %}"
     )
-    with pytest.raises(ValueError, match="model.template=plain"):
+    with pytest.raises(ValueError, match=r"model\.template=plain"):
         make_template(tokenizer, TemplateKind.chat, stop_ids=frozenset())

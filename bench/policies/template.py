@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from transformers import PreTrainedTokenizerBase
+if TYPE_CHECKING:  # models.py is read by the process that only plans, which should not wait for transformers
+    from transformers import PreTrainedTokenizerBase
 
 
 class TemplateKind(Enum):

@@ -1,0 +1,191 @@
+"""Whole experiments, on the scripted model and on an untrained one: every method, every task, and what a crash leaves."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import catalogue
+from bench.catalogue import METHODS, TASKS, compose_plan
+from bench.experiment import Plan, conduct
+from bench.metrics import summarise
+from bench.results import Run, find_runs, load_episodes, log_of
+from bench.training import reinforce as reinforce_module
+
+ANSWER = "Final Answer: The final answer is ${}$. I hope it is correct."
+PROGRAM = "```python\ndef {}(*args):\n    return args[0]\n```"
+QUICK = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.window=2", "tracking=none"]
+QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
+
+
+def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> Plan:
+    """A plan whose model gives golds of some problems as answers, so that it is right now and then."""
+    asked = [f"task={task}", f"results={tmp_path}", "model=scripted", *QUICK, *overrides]
+    plan = compose_plan(asked)
+    problems = [*plan.experiment.task.problems("test"), *plan.experiment.task.problems("train")[:12]]
+    golds = dict.fromkeys(problem.gold for problem in problems)
+    form = ANSWER if task == "math" else "```python\n{}\n```"
+    plan.experiment.model.replies = [form.format(gold) for gold in list(golds)[:4]]
+    return plan
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_end_to_end_and_tells_what_it_cost(method: str, tmp_path: Path):
+    plan = scripted(tmp_path, f"method={method}")
+    conduct(plan)
+    frame = load_episodes(tmp_path)
+    assert len(frame) == 6
+    told = summarise(frame)
+    assert told["delta"] == pytest.approx(told["delta_i_to_c"] - told["delta_c_to_i"])
+    manifest = find_runs(tmp_path)[0].manifest("greedy")
+    spent = manifest["budget"]["updates"] > 0 and manifest["budget"]["sampled_episodes"] > 0
+    assert spent == plan.experiment.method.trains
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_runs_end_to_end(task: str, tmp_path: Path):
+    conduct(scripted(tmp_path, task=task))
+    frame = load_episodes(tmp_path)
+    assert set(frame["num_attempts"]) == {2}
+    assert frame["problem_id"].is_unique
+
+
+def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = scripted(tmp_path, "method=score")
+    conduct(plan)
+    monkeypatch.setattr(type(plan.experiment.model), "build", lambda *_: pytest.fail("the model was built again"))
+    assert plan.is_finished
+    conduct(plan)
+
+
+def test_an_evaluation_added_later_plays_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    conduct(scripted(tmp_path, "method=score"))
+    monkeypatch.setattr("bench.methods.score.Score.train", lambda *_: pytest.fail("it was trained again"))
+    later = scripted(tmp_path, "method=score", "evaluation=[greedy,ten_attempts]")
+    conduct(later)
+    assert find_runs(tmp_path)[0].evaluations() == ("greedy", "ten_attempts")
+    assert set(load_episodes(tmp_path, "ten_attempts")["num_attempts"]) == {10}
+
+
+def test_an_evaluation_made_with_other_settings_is_refused(tmp_path: Path):
+    conduct(scripted(tmp_path))
+    with pytest.raises(ValueError, match="made with other settings"):
+        scripted(tmp_path, "evaluations.greedy.num_attempts=3").check()
+
+
+def test_a_method_that_trains_is_refused_on_recorded_attempts(tmp_path: Path):
+    recording = tmp_path / "recording.jsonl"
+    recording.write_text('{"problem_id": "one", "attempts": ["a", "b"]}\n')
+    plan = compose_plan(["method=score", "model=replay", f"model.path={recording}", f"results={tmp_path}"])
+    with pytest.raises(ValueError, match="use method=base"):
+        plan.check()
+
+
+def test_the_miniatures_model_is_refused_on_real_mathematics(tmp_path: Path):
+    problems = tmp_path / "problems.jsonl"
+    row = {"problem": "Convert (0, 3) to polar coordinates, please.", "answer": "3", "unique_id": "test/x/1.json"}
+    problems.write_text(json.dumps({**row, "solution": "", "subject": "Algebra", "level": 1}) + "\n")
+    plan = compose_plan(["task.source=local", f"task.path={problems}", f"results={tmp_path}", "tracking=none"])
+    with pytest.raises(ValueError, match=r"task\.source=mini"):
+        conduct(plan)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it on its way out."""
+
+
+def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:
+    quick = ["training.rl.num_steps=6", "training.rl.problems_per_step=2", "training.rl.samples_per_problem=2"]
+    quick += ["training.rl.window=2", "tracking=none", "task.num_test=4", "model.max_tokens=6", "training=mini"]
+    where = [f"results={folder}", "model=transformers", f"model.path={model}", "model.threads=1", "model.device=cpu"]
+    return compose_plan(["method=score", *where, *quick, *overrides])
+
+
+@pytest.mark.parametrize("die_at", [1, 2, 3, 5])
+def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
+    die_at: int, tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Six steps in two stages, checkpoints every two: it dies inside a window, at its end, and in either stage."""
+    whole = trained_by(tmp_path / "whole", tiny_model_folder)
+    conduct(whole)
+    broken = trained_by(tmp_path / "broken", tiny_model_folder)
+    steps = 0
+    metrics = reinforce_module.training_metrics
+
+    def dying(*arguments, **named):
+        nonlocal steps
+        steps += 1
+        if steps > die_at:
+            raise Killed
+        return metrics(*arguments, **named)
+
+    monkeypatch.setattr(reinforce_module, "training_metrics", dying)
+    with pytest.raises(Killed):
+        conduct(broken)
+    monkeypatch.setattr(reinforce_module, "training_metrics", metrics)
+    conduct(broken)
+    one, other = (find_runs(tmp_path / name)[0] for name in ("whole", "broken"))
+    weights = [(run.path / "weights" / "model.safetensors").read_bytes() for run in (one, other)]
+    assert weights[0] == weights[1]
+    timeless = [column for column in load_episodes(tmp_path / "whole") if "seconds" not in column]
+    pd.testing.assert_frame_equal(
+        load_episodes(tmp_path / "whole")[timeless], load_episodes(tmp_path / "broken")[timeless]
+    )
+    pd.testing.assert_frame_equal(log_of(one), log_of(other))
+    assert one.manifest("greedy")["budget"] == other.manifest("greedy")["budget"]
+
+
+def test_stage_two_measures_its_divergence_from_the_base_model_and_not_from_stage_one(
+    tmp_path: Path, tiny_model_folder: Path
+):
+    conduct(trained_by(tmp_path, tiny_model_folder, "training.rl.optimizer.learning_rate=0.05"))
+    log = log_of(find_runs(tmp_path)[0])
+    first = log.groupby("stage").first()
+    assert first.loc["stage1", "train/kl@t1"] == pytest.approx(0, abs=1e-4)
+    assert first.loc["stage2", "train/kl@t1"] > 1e-3
+
+
+def test_the_best_window_decides_which_weights_a_stage_ends_with(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rewards = iter([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    seen: list[Sequence[float]] = []
+
+    def close(policy, player, run: Run, settings, stage, position):
+        position.recent[:] = [next(rewards) for _ in position.recent]
+        seen.append(tuple(position.recent))
+        real_close(policy, player, run, settings, stage, position)
+
+    real_close = reinforce_module._close_window
+    monkeypatch.setattr(reinforce_module, "_close_window", close)
+    kept = {}
+    for selection in ("best_reward", "last"):
+        rewards = iter([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+        overrides = ["method.stage1_fraction=0", f"training.rl.selection={selection}"]
+        conduct(trained_by(tmp_path / selection, tiny_model_folder, *overrides))
+        kept[selection] = (find_runs(tmp_path / selection)[0].path / "weights" / "model.safetensors").read_bytes()
+    assert seen[:3] == [(0.0, 0.0), (1.0, 1.0), (0.0, 0.0)]
+    assert kept["best_reward"] != kept["last"]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("training.rl.samples_per_problem=1", "needs at least 2"),
+        ("training.rl.sampling.top_p=0.8", "temperature=1 top_p=1 top_k=0"),
+        ("training.rl.sampling.top_k=50", "temperature=1 top_p=1 top_k=0"),
+        ("training.rl.sampling.temperature=0.7", "temperature=1 top_p=1 top_k=0"),
+        ("method.stage1_fraction=1.5", "must lie in"),
+        ("training.rl.optimizer.learning_rate=-1", "must be positive"),
+    ],
+)
+def test_values_that_would_make_the_gradient_wrong_are_refused_when_composed(override: str, told: str):
+    with pytest.raises(Exception, match=told):
+        compose_plan(["method=score", override])
+
+
+def test_composing_twice_gives_the_same_plan():
+    assert compose_plan(["method=score"]).config == compose_plan(["method=score"]).config
+    assert catalogue.CONF.is_dir()

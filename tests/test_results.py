@@ -1,0 +1,144 @@
+"""Run folders: claims, crashes, readers."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.records import answer_changed, episode_row
+from bench.results import Run, RunKey, find_runs, load_episodes, log_of
+from tests.made_episodes import attempt, episode
+
+KEY = RunKey(method="score", task="math", model="mini", variant="main", seed=0)
+CONFIG = {"method": {"name": "score", "alpha": 10.0}, "seed": 0, "jobs": 2, "evaluations": {"greedy": {}}}
+
+
+def save(run: Run, *, problems: int = 3) -> None:
+    episodes = [episode((place % 2, 1), problem=f"p{place}") for place in range(problems)]
+    run.save_evaluation("greedy", episodes, {e.problem.id: "?" for e in episodes}, {"asked": {}})
+
+
+def test_what_was_saved_is_what_is_loaded(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        save(run)
+    frame = load_episodes(tmp_path)
+    assert frame[["method", "seed", "problem_id", "grade_1", "grade_2"]].values.tolist() == [
+        ["score", 0, "p0", "wrong", "correct"],
+        ["score", 0, "p1", "correct", "correct"],
+        ["score", 0, "p2", "wrong", "correct"],
+    ]
+
+
+def test_another_configuration_is_refused_by_the_name_of_what_differs(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG):
+        pass
+    other = {**CONFIG, "method": {"name": "score", "alpha": 1.0}}
+    with pytest.raises(ValueError, match=r"differs in method\.alpha; set variant="), Run.claim(KEY, tmp_path, other):
+        pass
+    with pytest.raises(ValueError, match=r"method\.alpha"):
+        Run.check(KEY, tmp_path, other)
+
+
+def test_what_changes_no_result_may_differ(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG):
+        pass
+    with Run.claim(KEY, tmp_path, {**CONFIG, "jobs": 8, "evaluations": {"greedy": {}, "sampled": {}}}):
+        pass
+
+
+def test_two_processes_cannot_hold_one_folder(tmp_path: Path):
+    with (
+        Run.claim(KEY, tmp_path, CONFIG),
+        pytest.raises(ValueError, match="another process is working"),
+        Run.claim(KEY, tmp_path, CONFIG),
+    ):
+        pass
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused_with_the_cure(tmp_path: Path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(ValueError, match="set results="):
+        Run.check(KEY, blocked, CONFIG)
+    with pytest.raises(ValueError, match="set results="), Run.claim(KEY, blocked, CONFIG):
+        pass
+
+
+def test_an_evaluation_without_manifest_is_not_finished(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        save(run)
+        (run.folder / "greedy" / "manifest.json").unlink()
+        assert run.manifest("greedy") is None
+    assert load_episodes(tmp_path).empty
+
+
+def test_episodes_that_disagree_with_their_manifest_are_refused(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        save(run)
+        path = run.folder / "greedy" / "episodes.parquet"
+        pd.read_parquet(path).head(2).to_parquet(path)
+    with pytest.raises(ValueError, match="2 episodes where the manifest says 3"):
+        load_episodes(tmp_path)
+
+
+def test_results_of_a_later_version_are_refused(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        save(run)
+        path = run.folder / "greedy" / "manifest.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(ValueError, match="update the code"):
+        load_episodes(tmp_path)
+
+
+def test_a_torn_last_line_of_the_log_is_left_out(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        run.log(update=1, loss=0.5)
+        run.log(update=2, loss=0.4)
+        with (run.folder / "train.jsonl").open("a") as log:
+            log.write('{"update": 3, "lo')
+    assert log_of(find_runs(tmp_path)[0])["loss"].tolist() == [0.5, 0.4]
+
+
+def test_a_checkpoint_replaces_the_one_before_it(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        for update in (10, 20):
+            run.save_progress(lambda folder: (folder / "state").write_text("x"), {"update": update})
+        assert run.progress is not None
+        assert run.progress["update"] == 20
+        assert [path.name for path in (run.folder / "state").iterdir() if path.is_dir()] == ["update20"]
+
+
+def test_a_crash_between_checkpoints_leaves_the_older_one(tmp_path: Path):
+    def crash(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise OSError(28, "No space left on device")
+
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        run.save_progress(lambda folder: (folder / "state").write_text("x"), {"update": 10})
+        with pytest.raises(OSError, match="No space left"):
+            run.save_progress(crash, {"update": 20})
+        assert run.progress is not None
+        assert run.progress["update"] == 10
+        assert (run.state_folder / "state").exists()
+
+
+def test_edit_ratios_are_distances_over_lengths():
+    row = episode_row(
+        type(played := episode((0, 1)))(
+            played.problem,
+            0,
+            played.token_ids,
+            played.spans,
+            (attempt(correct=False, text="abcd"), attempt(correct=True, text="abXd")),
+        )
+    )
+    # One substitution: two of eight characters when it counts as deletion and insertion, one of four when it does not.
+    assert (row["edit_indel_2"], row["edit_levenshtein_2"]) == (0.25, 0.25)
+    assert row["changed_2"]
+
+
+def test_an_answer_has_changed_when_its_words_have():
+    one = attempt(correct=True, text="1 / 2")
+    assert not answer_changed(one, attempt(correct=True, text="1  /\n2"))
+    assert answer_changed(one, attempt(correct=True, text="1 / 3"))

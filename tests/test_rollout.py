@@ -1,0 +1,134 @@
+"""Playing conversations."""
+
+from concurrent.futures import Future
+
+import pytest
+
+from bench.episode import Problem, Sampling, Turn, Verdict
+from bench.policies.learner import Learner
+from bench.policies.replay import Replay, read_recording
+from bench.policies.scripted import Scripted
+from bench.rollout import Player, request_seed, stitch
+from tests.made_episodes import EqualsGold, Riddles
+
+PROBLEMS = [Problem("one", "1?", "uno"), Problem("two", "2?", "dos")]
+SAMPLING = Sampling(temperature=1.0, max_tokens=6)
+SCRIPT = (Turn("Again?"),)
+
+
+def player(seed: int = 0) -> Player:
+    return Player(Riddles(PROBLEMS), EqualsGold(), seed=seed)
+
+
+def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner: Learner):
+    once = player().play(tiny_learner, PROBLEMS, script=(), sampling=SAMPLING, label="x")
+    twice = player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x")
+    for short, long in zip(once, twice, strict=True):
+        assert long.token_ids[: len(short.token_ids)] == short.token_ids
+        for span, attempt in zip(long.spans, long.attempts, strict=True):
+            assert long.token_ids[slice(*span)] == attempt.completion.token_ids
+
+
+def test_between_two_attempts_stands_the_bridge_and_nothing_else(tiny_learner: Learner):
+    for episode in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
+        (_, end), (start, last) = episode.spans
+        truncated = episode.attempts[0].completion.truncated
+        assert episode.token_ids[end:start] == tiny_learner.bridge("Again?", truncated=truncated)
+        assert last == len(episode.token_ids)
+
+
+def test_an_episode_can_be_played_again_alone(tiny_learner: Learner):
+    together = player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=3, label="x")
+    alone = player().play(tiny_learner, PROBLEMS[1:], script=SCRIPT, sampling=SAMPLING, num_samples=3, label="x")
+    assert [episode.token_ids for episode in alone] == [episode.token_ids for episode in together[3:]]
+
+
+def test_runs_with_other_seeds_or_other_occasions_sample_other_conversations(tiny_learner: Learner):
+    played = {
+        tuple(e.token_ids for e in player(seed).play(tiny_learner, PROBLEMS, script=(), sampling=SAMPLING, label=label))
+        for seed, label in ((0, "x"), (1, "x"), (0, "y"))
+    }
+    assert len(played) == 3
+
+
+def test_a_critique_is_played_and_kept_and_never_scored():
+    script = (Turn("Criticise.", graded=False), Turn("Again?"))
+    episodes = player().play(Scripted(["uno"]), PROBLEMS, script=script, sampling=SAMPLING, label="x")
+    assert [len(episode.attempts) for episode in episodes] == [2, 2]
+    assert [critique.text for critique in episodes[0].critiques] == ["uno"]
+    assert [episode.rewards for episode in episodes] == [(1.0, 1.0), (0.0, 0.0)]
+
+
+def test_samples_of_a_problem_stand_side_by_side():
+    episodes = player().play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, num_samples=2, label="x")
+    assert [(e.problem.id, e.sample) for e in episodes] == [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
+
+
+def test_the_ledger_counts_what_was_sampled():
+    one = player()
+    one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=2, label="x")
+    assert (one.ledger.sampled_episodes, one.ledger.sampled_tokens) == (4, 4 * 2 * len("uno"))
+
+
+def test_a_crash_of_the_grader_is_raised_and_no_grade():
+    class Crashes(EqualsGold):
+        def submit(self, problem: Problem, text: str) -> Future[Verdict]:  # noqa: ARG002  it always crashes
+            crashed: Future[Verdict] = Future()
+            crashed.set_exception(RuntimeError("the sandbox is gone"))
+            return crashed
+
+    with pytest.raises(RuntimeError, match="the sandbox is gone"):
+        Player(Riddles(PROBLEMS), Crashes(), seed=0).play(
+            Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, label="x"
+        )
+
+
+def test_a_stitched_conversation_is_the_one_that_would_have_been_played(tiny_learner: Learner):
+    for played in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
+        joined = stitch(
+            tiny_learner,
+            played.problem,
+            prompt=played.problem.question,
+            attempts=played.attempts,
+            said=SCRIPT,
+        )
+        assert (joined.token_ids, joined.spans) == (played.token_ids, played.spans)
+
+
+def test_seeds_are_the_same_in_every_process_and_on_every_machine():
+    assert request_seed(0, "stage1/17", "math/test/1", 3, 1) == 4416122469346329462
+
+
+def test_recorded_attempts_are_played_in_turn(tmp_path):
+    path = tmp_path / "recording.jsonl"
+    path.write_text(
+        '{"problem_id": "one", "attempts": ["no", "uno"]}\n{"problem_id": "two", "attempts": ["dos", ""]}\n'
+    )
+    episodes = player().play(Replay(path, str), PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x")
+    assert [episode.rewards for episode in episodes] == [(0.0, 1.0), (1.0, 0.0)]
+
+
+def test_a_recording_that_lacks_problems_or_attempts_is_refused(tmp_path):
+    path = tmp_path / "recording.jsonl"
+    path.write_text('{"problem_id": "one", "attempts": ["no", "uno"]}\n')
+    recording = Replay(path, str)
+    with pytest.raises(ValueError, match=r"no attempts for 1 of 2 problems, first two"):
+        recording.check_can_play({"one": "", "two": ""}, num_replies=2, max_tokens=1)
+    with pytest.raises(ValueError, match="fewer than 3 attempts for one"):
+        recording.check_can_play({"one": ""}, num_replies=3, max_tokens=1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "not json",
+        '{"attempts": ["a"]}',
+        '{"problem_id": "x", "attempts": "a"}',
+        '{"problem_id": "one", "attempts": []}',
+    ],
+)
+def test_a_bad_line_of_a_recording_is_refused_by_file_and_line(tmp_path, line: str):
+    path = tmp_path / "recording.jsonl"
+    path.write_text(f'{{"problem_id": "one", "attempts": ["a"]}}\n{line}\n')
+    with pytest.raises(ValueError, match=r"recording\.jsonl, line 2"):
+        read_recording(path, str)

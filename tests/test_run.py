@@ -1,0 +1,114 @@
+"""The door: what a user types, and what comes back."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.results import find_runs, load_episodes
+from tests.conftest import ROOT
+
+ANSWERS = "[" + ",".join(f"'Final Answer: The final answer is ${n}$. I hope it is correct.'" for n in range(4)) + "]"
+SCRIPTED = ["model=scripted", f"model.replies={ANSWERS}", "task.num_test=5", "tracking=none"]
+SCRIPTED += ["training.rl.num_steps=2", "training.rl.problems_per_step=2", "training.sft.samples_per_problem=4"]
+
+
+def bench(*overrides: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "bench/run.py", *overrides]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def test_a_sweep_leaves_a_folder_per_run_prints_the_table_and_is_not_done_twice(tmp_path: Path):
+    asked = ["-m", "method=base,score", f"results={tmp_path}", *SCRIPTED]
+    first = bench(*asked)
+    assert first.returncode == 0, first.stderr
+    assert len(find_runs(tmp_path)) == 2
+    assert "SCoRe" in first.stdout
+    assert "Accuracy" in first.stdout
+    again = bench(*asked)
+    assert "2 of 2 runs were finished before" in again.stderr
+    assert again.stdout == first.stdout
+
+
+def test_a_failed_job_stops_no_other_and_is_named(tmp_path: Path):
+    # Stage II has nothing to learn from a reply that is never right, Pair-SFT has nothing to pair.
+    never = ["model.replies=['no idea']", *SCRIPTED[2:]]
+    told = bench("-m", "method=pair_sft,base", "model=scripted", f"results={tmp_path}", *never)
+    assert told.returncode == 1
+    assert "failed: pair_sft/math/scripted/main/seed0" in told.stderr
+    assert "no conversation qualified" in told.stderr
+    assert set(load_episodes(tmp_path)["method"]) == {"base"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["method=score", "method.alhpa=3"], "method.alhpa"),
+        (["method=score", "method.alpha=much"], "method.alpha"),
+        (["seed=x"], "seed"),
+        (["method=nosuch"], "nosuch"),
+        (["task.source=nowhere"], "task.source"),
+        (["task.source=local"], "task.path"),
+        (["task.source=local", "task.path=/no/such/folder"], "/no/such/folder"),
+        (["model=transformers", "model.path=/no/such/model"], "no such folder"),
+        (["model=replay", "model.path=/no/such/file.jsonl"], "no such file"),
+        (["method=score", "training.rl.sampling.top_p=0.9"], "top_p=1"),
+        (["method=score", "training.rl.samples_per_problem=1"], "at least 2"),
+        (["results=/proc/nowhere"], "results="),
+    ],
+)
+def test_bad_input_is_refused_by_name_before_anything_runs(overrides: list[str], told: str, tmp_path: Path):
+    where = [] if any(override.startswith("results=") for override in overrides) else [f"results={tmp_path}"]
+    refused = bench(*overrides, *where, "tracking=none")
+    assert refused.returncode != 0
+    assert told in refused.stderr + refused.stdout
+    assert "Traceback" not in refused.stderr
+    assert find_runs(tmp_path) == []
+
+
+def test_one_bad_job_of_a_sweep_is_refused_before_any_other_runs(tmp_path: Path):
+    refused = bench("-m", "seed=0,1", "method=base", "task.num_test=5,0", f"results={tmp_path}", *SCRIPTED[:2])
+    assert refused.returncode == 2
+    assert find_runs(tmp_path) == []
+
+
+def test_a_misspelt_key_in_a_methods_yaml_is_refused(tmp_path: Path):
+    for folder in ("bench", "conf"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "conf/method/score.yaml").open("a") as yaml:
+        yaml.write("alhpa: 3\n")
+    command = [sys.executable, "bench/run.py", "method=score", "tracking=none"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert told.returncode != 0
+    assert "alhpa" in told.stderr
+
+
+def test_a_sweep_killed_at_any_moment_is_completed_by_the_same_command(tmp_path: Path):
+    asked = ["-m", "method=score", "seed=0,1", "jobs=2", *SCRIPTED]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert bench(*asked, f"results={whole}").returncode == 0
+    command = [sys.executable, "bench/run.py", *asked, f"results={broken}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(broken.glob("runs/**/config.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    done = bench(*asked, f"results={broken}")
+    assert done.returncode == 0, done.stderr
+    frames = [load_episodes(folder).filter(regex="^(?!.*seconds)") for folder in (whole, broken)]
+    assert frames[0].equals(frames[1])
+
+
+def test_every_run_leaves_word_of_what_was_planned(tmp_path: Path):
+    bench("method=base", f"results={tmp_path}", *SCRIPTED)
+    (sweep,) = (tmp_path / "sweeps").glob("*.json")
+    assert json.loads(sweep.read_text())["runs"] == [
+        {"method": "base", "task": "math", "model": "scripted", "variant": "main", "seed": 0}
+    ]
