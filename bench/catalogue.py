@@ -26,7 +26,16 @@ from bench.training.budget import Training
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 # A module per method in bench/methods/ and per task in bench/tasks/, each with one dataclass named after it.
-METHODS = ("base", "pair_sft", "score", "self_refine")
+METHODS = (
+    "base",
+    "multi_turn_rl",
+    "pair_sft",
+    "score",
+    "score_star_stage2",
+    "self_refine",
+    "single_turn_rl",
+    "star",
+)
 TASKS = ("humaneval", "math", "mbpp")
 
 

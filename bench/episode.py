@@ -140,6 +140,7 @@ class Episode:
     spans: tuple[tuple[int, int], ...]
     attempts: tuple[Attempt, ...]
     critiques: tuple[Completion, ...] = ()  # the ungraded replies, in order
+    given: int = 0  # how many of the first attempts were given to the policy instead of sampled from it
 
     @property
     def rewards(self) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
     results/runs/<method>/<task>/<model>/<variant>/seed<k>/
       config.json                the claim on this folder; another configuration is refused
       train.jsonl                a line per update
+      training_data/             the conversations that a supervised method imitated, a parquet file per iteration
       weights/ training.json     the trained weights and what they cost; training.json says they are complete
       state/                     what a resumed training needs
       <evaluation>/              episodes.parquet, transcripts.jsonl.gz, and manifest.json, written last
@@ -124,6 +125,12 @@ class Run:
         """Where a stage keeps its best weights so far; gone once training has finished."""
         return self.folder / "best" / stage
 
+    def save_training_data(self, stage: str, episodes: Sequence[Episode]) -> None:
+        """The conversations that a method imitates, in the rows of an evaluation: the paper's Figures 4b and 4c."""
+        path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        _write_frame(path, episodes)
+
     @property
     def progress(self) -> dict[str, Any] | None:
         """The newest complete checkpoint's record; its files are in `state_folder`."""
@@ -157,14 +164,11 @@ class Run:
         """Write episodes and transcripts, then the manifest. `prompts` is the first user message by problem id."""
         folder = self.folder / evaluation
         folder.mkdir(exist_ok=True)
-        frame = pd.DataFrame([episode_row(episode) for episode in episodes])
-        parquet = io.BytesIO()
-        frame.to_parquet(parquet, index=False)
-        _write(folder / "episodes.parquet", parquet.getvalue())
+        _write_frame(folder / "episodes.parquet", episodes)
         rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         _write(folder / "transcripts.jsonl.gz", gzip.compress(lines.encode(), mtime=0))
-        counts = {"num_rows": len(frame), "num_problems": len(prompts)}
+        counts = {"num_rows": len(episodes), "num_problems": len(prompts)}
         record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, **counts, **manifest}
         _write(folder / "manifest.json", json.dumps(record, indent=2).encode())
 
@@ -267,6 +271,12 @@ def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
 def _read_json(path: Path) -> Any:
     """None if the file is not there; a file that is there is complete, because it was renamed into place."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _write_frame(path: Path, episodes: Sequence[Episode]) -> None:
+    parquet = io.BytesIO()
+    pd.DataFrame([episode_row(episode) for episode in episodes]).to_parquet(parquet, index=False)
+    _write(path, parquet.getvalue())
 
 
 def _write(path: Path, content: bytes) -> None:

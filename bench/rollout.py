@@ -7,7 +7,7 @@ collected when the last turn has been played.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -28,6 +28,7 @@ class _Conversation:
     completions: list[Completion] = field(default_factory=list)
     verdicts: list[Future[Verdict]] = field(default_factory=list)
     critiques: list[Completion] = field(default_factory=list)
+    given: int = 0
     truncated: bool = False
 
     def hear(self, completion: Completion, verdict: Future[Verdict] | None) -> None:
@@ -41,6 +42,12 @@ class _Conversation:
             self.completions.append(completion)
             self.verdicts.append(verdict)
 
+    def hear_given(self, attempt: Attempt) -> None:
+        verdict: Future[Verdict] = Future()
+        verdict.set_result(attempt.verdict)
+        self.hear(attempt.completion, verdict)
+        self.given += 1
+
     def finish(self) -> Episode:
         attempts = (
             Attempt(completion, verdict.result())
@@ -53,6 +60,7 @@ class _Conversation:
             spans=tuple(self.spans),
             attempts=tuple(attempts),
             critiques=tuple(self.critiques),
+            given=self.given,
         )
 
 
@@ -84,10 +92,12 @@ class Player:
         sampling: Sampling,
         num_samples: int = 1,
         label: str,
+        first_attempts: Mapping[tuple[str, int], Attempt] | None = None,
     ) -> list[Episode]:
         """`num_samples` episodes per problem, a problem's side by side in the result.
 
-        `script` is what the user says after the first reply. `label` names the occasion ("stage1/17"): together with
+        `script` is what the user says after the first reply. `first_attempts`, by problem id and sample, are played
+        instead of sampled; the others are sampled as ever. `label` names the occasion ("stage1/17"): together with
         the run's seed, the problem, the sample and the turn it seeds each request, so an episode can be played again
         alone. A failure of the verifier itself is raised here.
         """
@@ -101,8 +111,14 @@ class Player:
             if said is not None:
                 for conversation in conversations:
                     conversation.token_ids += sampler.bridge(said.text, truncated=conversation.truncated)
-            requests = [self._request(conversation, label, turn) for conversation in conversations]
-            for conversation, completion in zip(conversations, sampler.generate(requests, sampling), strict=True):
+            waiting = conversations
+            if said is None and first_attempts:
+                waiting = [each for each in conversations if (each.problem.id, each.sample) not in first_attempts]
+                for conversation in conversations:
+                    if given := first_attempts.get((conversation.problem.id, conversation.sample)):
+                        conversation.hear_given(given)
+            requests = [self._request(conversation, label, turn) for conversation in waiting]
+            for conversation, completion in zip(waiting, sampler.generate(requests, sampling), strict=True):
                 graded = said is None or said.graded
                 verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
                 conversation.hear(completion, verdict)
@@ -129,9 +145,7 @@ def stitch(
     for place, attempt in enumerate(attempts):
         if place:
             conversation.token_ids += sampler.bridge(said[place - 1].text, truncated=conversation.truncated)
-        verdict: Future[Verdict] = Future()
-        verdict.set_result(attempt.verdict)
-        conversation.hear(attempt.completion, verdict)
+        conversation.hear_given(attempt)
     return conversation.finish()
 
 

@@ -7,7 +7,7 @@ method is then a finite sum, to be compared with the gradient of the method's ob
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -124,39 +124,57 @@ Value = Callable[[Sequence[float]], float]
 
 
 def objective_gradient(
-    learner: Learner, reference: PreTrainedModel, *, rewards: tuple[Value, Value], kl: tuple[float, float]
+    learner: Learner,
+    reference: PreTrainedModel,
+    *,
+    rewards: tuple[Value, Value],
+    kl: tuple[float, float],
+    offline: bool = False,
 ) -> list[torch.Tensor]:
-    """∇ of Σ_i E[reward_i − kl_i log(π/π_ref)(y_i)], each attempt answering for its own terms alone (discount 0)."""
+    """∇ of Σ_i E[reward_i − kl_i log(π/π_ref)(y_i)], each attempt answering for its own terms alone (discount 0).
+
+    `offline`: first attempts come from the reference, so only the second's terms are left.
+    """
     total = torch.zeros((), dtype=torch.float64)
     for each in conversations(learner.model, reference):
         row = each.episode.rewards
         first, second = (logprob.exp() for logprob in each.logprobs)
         ratios = [mine - theirs for mine, theirs in zip(each.logprobs, each.reference_logprobs, strict=True)]
         # The second attempt's terms are given the first; the first's are summed over the second, whose mass is 1.
-        total = total + first * second.detach() * (rewards[0](row) - kl[0] * ratios[0])
-        total = total + first.detach() * second * (rewards[1](row) - kl[1] * ratios[1])
+        if not offline:
+            total = total + first * second.detach() * (rewards[0](row) - kl[0] * ratios[0])
+        before = each.reference_logprobs[0].exp() if offline else first
+        total = total + before.detach() * second * (rewards[1](row) - kl[1] * ratios[1])
     return list(torch.autograd.grad(total, list(learner.model.parameters())))
 
 
 def expected_update(
-    learner: Learner, reference: PreTrainedModel, *, rewards: tuple[Value, Value], kl: tuple[float, float]
+    learner: Learner, reference: PreTrainedModel, *, assign: Callable[[Episode, Episode], Credit], offline: bool = False
 ) -> list[torch.Tensor]:
-    """The learner's gradient averaged over all conversations: weights less the baseline's expectation, ascending."""
+    """The learner's gradient, averaged over all pairs of samples of the problem that a group of two can hold.
+
+    `assign` credits the first of a pair against the second. Ascending, as the objective's.
+    """
     played = conversations(learner.model, reference)
-    mass = [each.probability for each in played]
-    means = [sum(p * reward(each.episode.rewards) for p, each in zip(mass, played, strict=True)) for reward in rewards]
-    credits = [
-        Credit(
-            each.episode,
-            # The surrogate is linear in both, so scaling them by N·p turns its mean into the exact expectation.
-            weights=tuple(
-                len(played) * p * (reward(each.episode.rewards) - mean)
-                for reward, mean in zip(rewards, means, strict=True)
-            ),
-            kl=(len(played) * p * kl[0], len(played) * p * kl[1]),
+    if offline:
+        mass = [(each.reference_logprobs[0] + each.logprobs[1]).exp().item() for each in played]
+        episodes = [replace(each.episode, given=1) for each in played]
+    else:
+        mass, episodes = [each.probability for each in played], [each.episode for each in played]
+    # Credits depend on the other sample through its rewards only, so samples of the same rewards count together.
+    others: dict[tuple[float, ...], tuple[Episode, float]] = {}
+    for p, episode in zip(mass, episodes, strict=True):
+        others[episode.rewards] = episode, others.get(episode.rewards, (episode, 0.0))[1] + p
+    credits = []
+    for p, episode in zip(mass, episodes, strict=True):
+        versus = [(assign(episode, other), q) for other, q in others.values()]
+        # The surrogate is linear in weights and coefficients, so scaling by N·p turns its mean into the expectation.
+        scale = len(played) * p
+        columns = zip(*(credit.weights for credit, _ in versus), strict=True)
+        weights = tuple(
+            scale * sum(weight * q for weight, (_, q) in zip(column, versus, strict=True)) for column in columns
         )
-        for p, each in zip(mass, played, strict=True)
-    ]
+        credits.append(Credit(episode, weights, tuple(scale * value for value in versus[0][0].kl)))
     learner.model.zero_grad()
     learner.backward(credits)
     return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]

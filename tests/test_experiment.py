@@ -1,4 +1,4 @@
-"""Whole experiments, on the scripted model and on an untrained one: every method, every task, and what a crash leaves."""
+"""Whole experiments, on the scripted model and on an untrained one: every method, every task, every crash."""
 
 import json
 from collections.abc import Sequence
@@ -7,15 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import catalogue
-from bench.catalogue import METHODS, TASKS, compose_plan
+from bench.catalogue import CONF, TASKS, compose_plan
 from bench.experiment import Plan, conduct
 from bench.metrics import summarise
 from bench.results import Run, find_runs, load_episodes, log_of
 from bench.training import reinforce as reinforce_module
 
 ANSWER = "Final Answer: The final answer is ${}$. I hope it is correct."
-PROGRAM = "```python\ndef {}(*args):\n    return args[0]\n```"
 QUICK = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.window=2", "tracking=none"]
 QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
 
@@ -31,7 +29,7 @@ def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> Plan:
     return plan
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sorted(path.stem for path in (CONF / "method").glob("*.yaml")))
 def test_every_method_runs_end_to_end_and_tells_what_it_cost(method: str, tmp_path: Path):
     plan = scripted(tmp_path, f"method={method}")
     conduct(plan)
@@ -129,10 +127,8 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
     one, other = (find_runs(tmp_path / name)[0] for name in ("whole", "broken"))
     weights = [(run.path / "weights" / "model.safetensors").read_bytes() for run in (one, other)]
     assert weights[0] == weights[1]
-    timeless = [column for column in load_episodes(tmp_path / "whole") if "seconds" not in column]
-    pd.testing.assert_frame_equal(
-        load_episodes(tmp_path / "whole")[timeless], load_episodes(tmp_path / "broken")[timeless]
-    )
+    timeless = [load_episodes(tmp_path / name).filter(regex="^(?!.*seconds)") for name in ("whole", "broken")]
+    pd.testing.assert_frame_equal(*timeless)
     pd.testing.assert_frame_equal(log_of(one), log_of(other))
     assert one.manifest("greedy")["budget"] == other.manifest("greedy")["budget"]
 
@@ -142,9 +138,9 @@ def test_stage_two_measures_its_divergence_from_the_base_model_and_not_from_stag
 ):
     conduct(trained_by(tmp_path, tiny_model_folder, "training.rl.optimizer.learning_rate=0.05"))
     log = log_of(find_runs(tmp_path)[0])
-    first = log.groupby("stage").first()
-    assert first.loc["stage1", "train/kl@t1"] == pytest.approx(0, abs=1e-4)
-    assert first.loc["stage2", "train/kl@t1"] > 1e-3
+    first = dict(log.groupby("stage")["train/kl@t1"].first())
+    assert first["stage1"] == pytest.approx(0, abs=1e-4)
+    assert first["stage2"] > 1e-3
 
 
 def test_the_best_window_decides_which_weights_a_stage_ends_with(
@@ -188,4 +184,3 @@ def test_values_that_would_make_the_gradient_wrong_are_refused_when_composed(ove
 
 def test_composing_twice_gives_the_same_plan():
     assert compose_plan(["method=score"]).config == compose_plan(["method=score"]).config
-    assert catalogue.CONF.is_dir()

@@ -11,6 +11,7 @@ from bench.episode import Credit
 from bench.policies.objective import estimate_kl, exact_kl, still_to_come
 from bench.policies.policy import KLEstimator
 from bench.training.credit import last_only, with_bonus
+from bench.training.reinforce import Stage, assign
 from tests.enumeration import (
     Value,
     conversations,
@@ -23,16 +24,25 @@ from tests.enumeration import (
 REFERENCE = tiny_lm(1)
 
 
-def attempts_of(reward) -> tuple[Value, Value]:
-    return (lambda row: reward(row)[0]), (lambda row: reward(row)[1])
+def stage(reward, kl: tuple[float, float]) -> Stage:
+    return Stage("stage", num_steps=1, script=(), reward=reward, kl=kl)
 
 
 OBJECTIVES = {
-    "Stage I: r2, strong KL on the first attempt": (attempts_of(last_only), (0.25, 0.01)),
-    "Stage II: r1 and r2 with the bonus": (attempts_of(lambda row: with_bonus(row, alpha=10.0)), (0.01, 0.01)),
-    "without reward shaping": (attempts_of(lambda row: with_bonus(row, alpha=0.0)), (0.01, 0.01)),
-    "KL alone": (attempts_of(lambda _: (0.0, 0.0)), (1.0, 0.5)),
+    "Stage I: r2, strong KL on the first attempt": stage(last_only, (0.25, 0.01)),
+    "Stage II: r1 and r2 with the bonus": stage(lambda row: with_bonus(row, alpha=10.0), (0.01, 0.01)),
+    "KL alone": stage(lambda _: (0.0, 0.0), (1.0, 0.5)),
 }
+
+
+def updates_and_gradients(name: str, kl: KLEstimator) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    chosen = OBJECTIVES[name]
+    learner = enumerable_learner(kl=kl)
+    updates = expected_update(learner, REFERENCE, assign=lambda one, other: assign([one, other], chosen, samples=2)[0])
+    rewards: tuple[Value, Value] = (lambda row: chosen.reward(row)[0]), (lambda row: chosen.reward(row)[1])
+    first, second = chosen.kl
+    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=(first, second))
+    return list(zip(updates, gradients, strict=True))
 
 
 def test_the_enumeration_is_complete():
@@ -42,23 +52,16 @@ def test_the_enumeration_is_complete():
 @pytest.mark.parametrize("kl", list(KLEstimator))
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_expected_update_is_the_gradient_of_the_objective(name: str, kl: KLEstimator):
-    rewards, coefficients = OBJECTIVES[name]
-    learner = enumerable_learner(kl=kl)
-    updates = expected_update(learner, REFERENCE, rewards=rewards, kl=coefficients)
-    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=coefficients)
-    assert max(gradient.abs().max().item() for gradient in gradients) > 1e-3
-    for update, gradient in zip(updates, gradients, strict=True):
+    pairs = updates_and_gradients(name, kl)
+    assert max(gradient.abs().max().item() for _, gradient in pairs) > 1e-3
+    for update, gradient in pairs:
         torch.testing.assert_close(update, gradient, atol=1e-6, rtol=1e-6)
 
 
 def test_dropping_the_kl_still_to_come_would_optimise_something_else(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bench.policies.objective.still_to_come", lambda values, _: values)
-    rewards, coefficients = OBJECTIVES["KL alone"]
-    learner = enumerable_learner(kl=KLEstimator.exact)
-    updates = expected_update(learner, REFERENCE, rewards=rewards, kl=coefficients)
-    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=coefficients)
-    worst = max((u - g).abs().max().item() for u, g in zip(updates, gradients, strict=True))
-    assert worst > 1e-3
+    pairs = updates_and_gradients("KL alone", KLEstimator.exact)
+    assert max((update - gradient).abs().max().item() for update, gradient in pairs) > 1e-3
 
 
 def test_the_reference_is_the_base_model_however_far_the_policy_has_moved():

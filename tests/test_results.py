@@ -14,6 +14,10 @@ KEY = RunKey(method="score", task="math", model="mini", variant="main", seed=0)
 CONFIG = {"method": {"name": "score", "alpha": 10.0}, "seed": 0, "jobs": 2, "evaluations": {"greedy": {}}}
 
 
+def touch(folder: Path) -> None:
+    (folder / "state").touch()
+
+
 def save(run: Run, *, problems: int = 3) -> None:
     episodes = [episode((place % 2, 1), problem=f"p{place}") for place in range(problems)]
     run.save_evaluation("greedy", episodes, {e.problem.id: "?" for e in episodes}, {"asked": {}})
@@ -103,7 +107,7 @@ def test_a_torn_last_line_of_the_log_is_left_out(tmp_path: Path):
 def test_a_checkpoint_replaces_the_one_before_it(tmp_path: Path):
     with Run.claim(KEY, tmp_path, CONFIG) as run:
         for update in (10, 20):
-            run.save_progress(lambda folder: (folder / "state").write_text("x"), {"update": update})
+            run.save_progress(touch, {"update": update})
         assert run.progress is not None
         assert run.progress["update"] == 20
         assert [path.name for path in (run.folder / "state").iterdir() if path.is_dir()] == ["update20"]
@@ -115,7 +119,7 @@ def test_a_crash_between_checkpoints_leaves_the_older_one(tmp_path: Path):
         raise OSError(28, "No space left on device")
 
     with Run.claim(KEY, tmp_path, CONFIG) as run:
-        run.save_progress(lambda folder: (folder / "state").write_text("x"), {"update": 10})
+        run.save_progress(touch, {"update": 10})
         with pytest.raises(OSError, match="No space left"):
             run.save_progress(crash, {"update": 20})
         assert run.progress is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 from bench.episode import Problem, Verdict
 
@@ -38,6 +38,6 @@ class Verifier(Protocol):
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Verifier: ...
 
     def __exit__(self, *exc: object) -> None: ...

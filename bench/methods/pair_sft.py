@@ -40,7 +40,9 @@ class PairSft:
             num_samples=training.sft.samples_per_problem,
             label="pair_sft/collect",
         )
-        credits = [Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)) for pair in self._pairs(policy, player, episodes)]
+        pairs = self._pairs(policy, player, episodes)
+        run.save_training_data("pair_sft", pairs)
+        credits = [Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)) for pair in pairs]
         fine_tune(policy, player, run, training.sft, credits, stage="pair_sft")
 
     def _pairs(self, policy: Policy, player: Player, episodes: Sequence[Episode]) -> list[Episode]:

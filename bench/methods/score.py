@@ -7,18 +7,27 @@ for progress: r_t + α (r_t − r_{t−1}). Everything else is `bench.training.r
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
-from bench.episode import Turn
+from bench.episode import Attempt, Turn
 from bench.policies.policy import Policy
 from bench.results import Run
-from bench.rollout import Player
+from bench.rollout import Player, request_seed
 from bench.tasks.task import Task
 from bench.training.budget import Training
-from bench.training.credit import Row, last_only, with_bonus
+from bench.training.credit import Row, last_only, with_bonus, without_own_past
 from bench.training.reinforce import Stage, reinforce
+
+
+class Baseline(Enum):
+    """What a sample's return is compared with. Both have the same expected gradient at discount 0."""
+
+    loo = "loo"  # the mean of the problem's other samples: the paper's
+    loo_residual = "loo_residual"  # the same after taking out the sample's own −α r_{t−1}, which is noise given y_{t−1}
 
 
 @dataclass(kw_only=True)
@@ -28,33 +37,81 @@ class Score:
     trains: ClassVar[bool] = True
 
     alpha: float  # the bonus for progress; 0 is "w/o reward shaping"
-    beta1: float  # KL coefficient of every attempt in both stages, but for the first in Stage I
-    beta2: float  # KL coefficient of the first attempt in Stage I
-    stage1_fraction: float  # Stage I's part of the steps; 0 is "w/o Stage I"
+    beta1: float  # KL coefficient of every attempt in both stages, but for those held in Stage I
+    beta2: float  # KL coefficient of the attempts that Stage I holds to the base model
+    stage1_fraction: float  # Stage I's part of the steps; 0 is "w/o Stage I", 1 is Stage I alone
+    discount: float  # of later rewards in an attempt's return
+    baseline: Baseline
+    offline_fraction: float  # of Stage II's first attempts, the base model's; 1 is "w/o online turn-1 samples"
+    num_attempts: int  # trained on; with three, Stage I trains the second attempt first and then the third
 
     def __post_init__(self) -> None:
-        if not 0 <= self.stage1_fraction <= 1:
-            raise ValueError(f"method.stage1_fraction must lie in [0, 1], not {self.stage1_fraction}")
+        for name in ("stage1_fraction", "offline_fraction", "discount"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"method.{name} must lie in [0, 1], not {getattr(self, name)}")
         for name in ("alpha", "beta1", "beta2"):
             if getattr(self, name) < 0:
                 raise ValueError(f"method.{name} must not be negative, and is {getattr(self, name)}")
+        if self.num_attempts < 2:
+            raise ValueError(
+                f"method.num_attempts must be at least 2, not {self.num_attempts}: nothing would be corrected"
+            )
+        if self.baseline is Baseline.loo_residual and self.discount > 0:
+            raise ValueError("method.baseline=loo_residual has the right expectation at method.discount=0 only")
 
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
     def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
-        script = player.task.script()
-        steps = round(self.stage1_fraction * training.rl.num_steps)
-        stage1 = Stage("stage1", num_steps=steps, script=script, reward=last_only, kl=(self.beta2, self.beta1))
-        stage2 = Stage(
-            "stage2",
-            num_steps=training.rl.num_steps - steps,
-            script=script,
-            reward=self._progress,
-            kl=(self.beta1, self.beta1),
-        )
-        for stage in (stage1, stage2):
+        offline = self._base_attempts(policy, player, training)
+        for stage in self._stages(player.task, num_steps=training.rl.num_steps, offline=offline):
             reinforce(policy, player, run, training.rl, stage)
 
+    def _stages(self, task: Task, *, num_steps: int, offline: dict[tuple[str, int], Attempt]) -> list[Stage]:
+        """Stage I once per attempt after the first (the camera-ready's 1(a), 1(b), …), then Stage II."""
+        held = range(1, self.num_attempts)
+        first_steps = round(self.stage1_fraction * num_steps)
+        stages = [
+            Stage(
+                "stage1" if self.num_attempts == 2 else f"stage1{chr(ord('a') + place)}",
+                num_steps=first_steps // len(held) + (place < first_steps % len(held)),
+                script=task.script() * num_held,
+                reward=last_only,
+                kl=(self.beta2,) * num_held + (self.beta1,),
+                discount=self.discount,
+            )
+            for place, num_held in enumerate(held)
+        ]
+        stage2 = Stage(
+            "stage2",
+            num_steps=num_steps - first_steps,
+            script=task.script() * (self.num_attempts - 1),
+            reward=self._progress,
+            kl=(self.beta1,) * self.num_attempts,
+            discount=self.discount,
+            first_attempts=offline,
+        )
+        return [*stages, stage2]
+
     def _progress(self, rewards: Sequence[float]) -> Row:
-        return with_bonus(rewards, alpha=self.alpha)
+        earned = with_bonus(rewards, alpha=self.alpha)
+        return without_own_past(earned, rewards, alpha=self.alpha) if self.baseline is Baseline.loo_residual else earned
+
+    def _base_attempts(self, policy: Policy, player: Player, training: Training) -> dict[tuple[str, int], Attempt]:
+        """First attempts of the base model, which the policy still is, for a random part of Stage II's places."""
+        if self.offline_fraction == 0 or self.stage1_fraction == 1:
+            return {}
+        episodes = player.play(
+            policy,
+            player.task.problems("train"),
+            script=(),
+            sampling=training.rl.sampling,
+            num_samples=training.rl.samples_per_problem,
+            label="offline",
+        )
+        draw = random.Random(request_seed(player.seed, "score/offline"))
+        return {
+            (episode.problem.id, episode.sample): episode.attempts[0]
+            for episode in episodes
+            if draw.random() < self.offline_fraction
+        }

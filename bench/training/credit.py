@@ -44,6 +44,16 @@ def with_bonus(rewards: Sequence[float], *, alpha: float) -> Row:
     return (rewards[0], *later)
 
 
+def without_own_past(earned: Sequence[float], rewards: Sequence[float], *, alpha: float) -> Row:
+    """Stage II's rewards less each sample's own −α r_{t−1}: r_1, then (1 + α) r_t.
+
+    Given the attempt before, that term is a constant and moves no expectation of attempt t's gradient; it only adds
+    variance, because the other samples' baseline does not know it.
+    """
+    later = (value + alpha * before for value, before in zip(earned[1:], rewards[:-1], strict=True))
+    return (earned[0], *later)
+
+
 def last_only(rewards: Sequence[float]) -> Row:
     """Stage I's rewards, and plain multi-turn RL's: nothing for any attempt but the last."""
     return (*(0.0 for _ in rewards[1:]), rewards[-1])

@@ -17,7 +17,7 @@ import logging
 import math
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class Pretraining:
-    steps: int = 1400
+    steps: int = 1800
     conversations: int = 256  # per step
     learning_rate: float = 3e-3
     warmup: int = 100  # steps; a cosine to nothing follows
@@ -174,10 +174,11 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt
 
 
 def main() -> None:
+    plan = Pretraining()
     parser = argparse.ArgumentParser(description="Rebuild the miniature's base model.")
     parser.add_argument("--output", type=Path, default=CHECKPOINT)
-    parser.add_argument("--steps", type=int, default=Pretraining.steps)
-    parser.add_argument("--seed", type=int, default=Pretraining.seed)
+    parser.add_argument("--steps", type=int, default=plan.steps)
+    parser.add_argument("--seed", type=int, default=plan.seed)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)  # tiny tensors: a second thread slows them down, and the result would depend on it
@@ -186,7 +187,7 @@ def main() -> None:
     prompts = Prompts.load(TASK)
     tokenizer = build_tokenizer(prompts)
     model = build_model(tokenizer)
-    pretrain(model, tokenizer, prompts, Pretraining(steps=arguments.steps, seed=arguments.seed))
+    pretrain(model, tokenizer, prompts, replace(plan, steps=arguments.steps, seed=arguments.seed))
     model.save_pretrained(arguments.output)
     tokenizer.save_pretrained(arguments.output, save_jinja_files=False)
 

@@ -7,13 +7,13 @@ the loop does the rest, and knows no method by name.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from statistics import fmean
 from typing import Any
 
-from bench.episode import Credit, Episode, Problem, Sampling, Turn
+from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
 from bench.policies.policy import KLEstimator, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Ledger, Player, request_seed
@@ -38,7 +38,6 @@ class Reinforcement:
     optimizer: Optimizer
     sampling: Sampling
     kl_estimator: KLEstimator
-    discount: float
     selection: Selection
     window: int  # steps over which a training reward is averaged, and between checkpoints
 
@@ -56,8 +55,6 @@ class Reinforcement:
         for count in ("num_steps", "problems_per_step", "window"):
             if getattr(self, count) < 1:
                 raise ValueError(f"training.rl.{count} must be at least 1, not {getattr(self, count)}")
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"training.rl.discount must lie in [0, 1], not {self.discount}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,8 @@ class Stage:
     script: tuple[Turn, ...]
     reward: Callable[[Sequence[float]], Row]  # from correctness per attempt to reward per attempt
     kl: Row  # coefficient per attempt
+    discount: float = 0.0  # of later rewards in an attempt's return; the paper's is 0
+    first_attempts: Mapping[tuple[str, int], Attempt] = field(default_factory=dict)  # given, by problem id and sample
 
 
 def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage) -> None:
@@ -96,8 +95,9 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
             sampling=settings.sampling,
             num_samples=settings.samples_per_problem,
             label=label,
+            first_attempts=stage.first_attempts,
         )
-        credits = assign(episodes, stage, samples=settings.samples_per_problem, discount=settings.discount)
+        credits = assign(episodes, stage, samples=settings.samples_per_problem)
         metrics = policy.update(credits)
         player.ledger.updates += 1
         player.ledger.trained_tokens += round(metrics["trained_tokens"])
@@ -111,20 +111,25 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     progress.close()
 
 
-def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int, discount: float) -> list[Credit]:
+def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int) -> list[Credit]:
     """Per attempt: the advantage over the other samples of the same problem, and the stage's KL coefficient.
 
-    `episodes` holds `samples` episodes per problem, side by side.
+    `episodes` holds `samples` episodes per problem, side by side. Attempts that were given to the policy carry nothing:
+    they say nothing of what it would do.
     """
     credits = []
     for start in range(0, len(episodes), samples):
         group = episodes[start : start + samples]
-        rows = [returns(stage.reward(episode.rewards), discount=discount) for episode in group]
+        rows = [returns(stage.reward(episode.rewards), discount=stage.discount) for episode in group]
         credits += [
-            Credit(episode, weights=weights, kl=stage.kl)
+            Credit(episode, weights=_masked(weights, episode.given), kl=_masked(stage.kl, episode.given))
             for episode, weights in zip(group, leave_one_out(rows), strict=True)
         ]
     return credits
+
+
+def _masked(values: Row, given: int) -> Row:
+    return (0.0,) * given + values[given:]
 
 
 def problems_of_step(problems: Sequence[Problem], step: int, *, size: int, seed: int) -> list[Problem]:

@@ -1,0 +1,65 @@
+"""SCoRe's Stage I, then STaR in place of Stage II's reinforcement learning (the paper's Table 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench.episode import Turn
+from bench.policies.policy import Policy
+from bench.results import Run
+from bench.rollout import Player
+from bench.tasks.task import Task
+from bench.training.budget import Training
+from bench.training.credit import last_only
+from bench.training.reinforce import Stage, reinforce
+from bench.training.self_training import self_train
+
+
+@dataclass(kw_only=True)
+class ScoreStarStage2:
+    """Every iteration of STaR continues from Stage I's weights: the base model's would throw Stage I away."""
+
+    trains: ClassVar[bool] = True
+
+    beta1: float  # as SCoRe's
+    beta2: float
+    stage1_fraction: float  # of the reinforcement budget; the supervised budget comes on top of it
+    num_iterations: int
+    keep_correct: bool
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stage1_fraction <= 1:
+            raise ValueError(f"method.stage1_fraction must lie in (0, 1], not {self.stage1_fraction}")
+        if self.num_iterations < 1:
+            raise ValueError(f"method.num_iterations must be at least 1, not {self.num_iterations}")
+
+    def script(self, task: Task) -> tuple[Turn, ...]:
+        return task.script()
+
+    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+        stage1 = Stage(
+            "stage1",
+            num_steps=round(self.stage1_fraction * training.rl.num_steps),
+            script=player.task.script(),
+            reward=last_only,
+            kl=(self.beta2, self.beta1),
+        )
+        reinforce(policy, player, run, training.rl, stage1)
+        stage1_weights = run.best_weights("after_stage1")
+        policy.save(stage1_weights)
+        self_train(
+            policy,
+            player,
+            run,
+            training.sft,
+            stage="star",
+            num_iterations=self.num_iterations,
+            keep=self._keep,
+            loss_on_first=False,
+            start=lambda: policy.restore(stage1_weights),
+        )
+
+    def _keep(self, rewards: Sequence[float]) -> bool:
+        return rewards[-1] == 1 and (self.keep_correct or rewards[0] == 0)
