@@ -30,6 +30,8 @@ class Mirror(Protocol):
 
     def log(self, row: Mapping[str, Any]) -> None: ...
 
+    def alert(self, title: str, text: str) -> None: ...
+
     def summarise(
         self,
         metrics: Mapping[str, float],
@@ -56,6 +58,8 @@ class Tracker:
             lines.write(json.dumps(row) + "\n")
         if self.mirror is not None:
             self.mirror.log(row)
+            for name, why in row.get("alarms", {}).items():
+                self.mirror.alert(f"{self.label}: {name}", why)
 
     def forget_after(self, update: int) -> None:
         """Drop rows past `update`, and a line torn by a crash: they are about to be written again."""
@@ -132,7 +136,10 @@ class WandbMirror:
         self._run = run
 
     def log(self, row: Mapping[str, Any]) -> None:
-        self._run.log(dict(row))
+        self._run.log({name: value for name, value in row.items() if name != "alarms"})
+
+    def alert(self, title: str, text: str) -> None:
+        self._run.alert(title=title, text=text, level="WARN", wait_duration=0)
 
     def summarise(
         self,

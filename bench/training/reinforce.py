@@ -17,6 +17,7 @@ from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
 from bench.policies.policy import KLEstimator, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Ledger, Player, request_seed
+from bench.training.alarms import Alarms, Watch
 from bench.training.credit import Row, leave_one_out, returns
 from bench.training.log import training_metrics
 
@@ -40,6 +41,7 @@ class Reinforcement:
     kl_estimator: KLEstimator
     selection: Selection
     window: int  # steps over which a training reward is averaged, and between checkpoints
+    alarms: Alarms = field(default_factory=Alarms)
 
     def __post_init__(self) -> None:
         if self.samples_per_problem < 2:
@@ -82,6 +84,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     if position is None:
         return
     problems = player.task.problems("train")
+    watch = Watch(settings.alarms, f"{run.key} {stage.name}")
     progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step)
     while position.step < stage.num_steps:
         label = f"{stage.name}/{position.step}"
@@ -104,7 +107,9 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         position.step += 1
         position.recent.append(fmean(episode.rewards[-1] for episode in episodes))
         told = training_metrics(episodes, [stage.reward(episode.rewards) for episode in episodes], metrics)
-        run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told)
+        equal = not any(any(credit.weights) for credit in credits)
+        alarms = watch.step(told, rewards_equal=equal)
+        run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
         progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy" in name})
         if position.step % settings.window == 0 or position.step == stage.num_steps:
             _close_window(policy, player, run, settings, stage, position)

@@ -1,0 +1,313 @@
+"""Known defects of self-correction training, put into a copy of this code one at a time: each must fail a test.
+
+    python tests/mutants.py [part of a mutant's name ...]
+
+Prints each mutant with the test that killed it and ends with "K killed of N"; exits 1 if one survives. Most of the
+defects are those found in public implementations of SCoRe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# What the mutants are tried on; quick, and each of them needs no other.
+TESTS = (
+    "tests/test_credit.py",
+    "tests/test_objective.py",
+    "tests/test_method_objectives.py",
+    "tests/test_template.py",
+    "tests/test_generation.py",
+    "tests/test_learner.py",
+    "tests/test_rollout.py",
+    "tests/test_results.py",
+    "tests/test_metrics.py",
+    "tests/test_task_mbpp.py",
+    "tests/test_task_math.py",
+    "tests/test_experiment.py",
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands exactly once in `file`; `new` is the defect."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant(
+        "rewards never multiply a log-probability",
+        "bench/policies/objective.py",
+        "- weights_N * logprobs_N).sum()",
+        "- weights_N.abs().mean() * logprobs_N).sum()",
+    ),
+    Mutant(
+        "advantages are detached from their episodes",
+        "bench/training/reinforce.py",
+        "for episode, weights in zip(group, leave_one_out(rows), strict=True)",
+        "for episode, weights in zip(group, leave_one_out(rows)[::-1], strict=True)",
+    ),
+    Mutant(
+        "Stage I's anchor has no gradient on the first attempt",
+        "bench/methods/score.py",
+        "kl=(self.beta2,) * num_held + (self.beta1,),",
+        "kl=(0.0,) * num_held + (self.beta1,),",
+    ),
+    Mutant(
+        "the second attempt's KL is dropped in Stage I",
+        "bench/methods/score.py",
+        "kl=(self.beta2,) * num_held + (self.beta1,),",
+        "kl=(self.beta2,) * num_held + (0.0,),",
+    ),
+    Mutant(
+        "Stage I rewards the first attempt",
+        "bench/training/credit.py",
+        "return (*(0.0 for _ in rewards[1:]), rewards[-1])",
+        "return tuple(rewards)",
+    ),
+    Mutant(
+        "the bonus leaks into the first attempt",
+        "bench/training/credit.py",
+        "total = reward + discount * total",
+        "total = reward + total",
+    ),
+    Mutant(
+        "the bonus is missing",
+        "bench/training/credit.py",
+        "now + alpha * (now - before) for before",
+        "now for before",
+    ),
+    Mutant(
+        "the bonus is alpha = 1",
+        "bench/training/credit.py",
+        "now + alpha * (now - before) for before",
+        "now + (now - before) for before",
+    ),
+    Mutant(
+        "the bonus punishes progress",
+        "bench/training/credit.py",
+        "now + alpha * (now - before) for before",
+        "now + alpha * (before - now) for before",
+    ),
+    Mutant(
+        "the baseline includes the sample itself",
+        "bench/training/credit.py",
+        "value - (total - value) / others",
+        "value - total / len(group)",
+    ),
+    Mutant(
+        "no baseline",
+        "bench/training/credit.py",
+        "value - (total - value) / others",
+        "value",
+    ),
+    Mutant(
+        "leave-one-out over a group of one",
+        "bench/training/credit.py",
+        "if len(group) < 2:",
+        "if len(group) < 1:",
+    ),
+    Mutant(
+        "leave-one-out across problems",
+        "bench/training/reinforce.py",
+        "for start in range(0, len(episodes), samples):\n        group = episodes[start : start + samples]",
+        "for start in range(0, len(episodes), len(episodes)):\n        group = episodes",
+    ),
+    Mutant(
+        "KL in the wrong direction",
+        "bench/policies/objective.py",
+        "return (logprobs_NV.exp() * (logprobs_NV - reference_NV)).sum(dim=-1)",
+        "return (reference_NV.exp() * (reference_NV - logprobs_NV)).sum(dim=-1)",
+    ),
+    Mutant(
+        "the KL coefficient is unused",
+        "bench/policies/objective.py",
+        "(kl_coefficients_N * (direct_N + logprobs_N * score_N)",
+        "(0.0 * kl_coefficients_N * (direct_N + logprobs_N * score_N)",
+    ),
+    Mutant(
+        "one KL coefficient for all attempts",
+        "bench/policies/learner.py",
+        "kl_coefficients_N = scores.per_token([credit.kl for credit in batch])",
+        "kl_coefficients_N = scores.per_token([(credit.kl[0],) * len(credit.kl) for credit in batch])",
+    ),
+    Mutant(
+        "the KL of later tokens is not the prefix's business",
+        "bench/policies/objective.py",
+        "to_come_N = still_to_come(kl_N.detach(), attempts_N)",
+        "to_come_N = kl_N.detach()",
+    ),
+    Mutant(
+        "loss on the bridge",
+        "bench/policies/scoring.py",
+        "for position in range(start, stop)",
+        "for position in range(start - place, stop)",
+    ),
+    Mutant(
+        "the mask runs one past the end of the reply",
+        "bench/policies/scoring.py",
+        "for position in range(start, stop)",
+        "for position in range(start, min(stop + 1, width))",
+    ),
+    Mutant(
+        "the end of the turn is not learned",
+        "bench/policies/scoring.py",
+        "for position in range(start, stop)",
+        "for position in range(start, stop - 1)",
+    ),
+    Mutant(
+        "pads are attended to",
+        "bench/policies/generation.py",
+        "[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts",
+        "[1] * width for ids in prompts",
+    ),
+    Mutant(
+        "log-probabilities are those of the next position",
+        "bench/policies/scoring.py",
+        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, positions_N - 1]",
+        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, positions_N]",
+    ),
+    Mutant(
+        "each micro-batch is averaged by itself",
+        "bench/policies/learner.py",
+        "(loss / len(credits)).backward()",
+        "(loss / len(batch)).backward()",
+    ),
+    Mutant(
+        "the second turn is tokenised again from text",
+        "bench/rollout.py",
+        "        self.token_ids += completion.token_ids\n",
+        "        self.token_ids += tuple(map(ord, completion.text))\n",
+    ),
+    Mutant(
+        "a truncated reply's turn is not ended",
+        "bench/policies/template.py",
+        "return bridge if truncated else bridge[1:]",
+        "return bridge[1:]",
+    ),
+    Mutant(
+        "sampled with top_p, scored under the full distribution",
+        "bench/training/reinforce.py",
+        "if not self.sampling.is_full_distribution or self.sampling.temperature != 1:",
+        "if False:",
+    ),
+    Mutant(
+        "one stream of random numbers for a whole batch",
+        "bench/policies/generation.py",
+        "streams = [torch.Generator().manual_seed(seed) for seed in seeds]",
+        "streams = [torch.Generator().manual_seed(seeds[0])] * len(seeds)",
+    ),
+    Mutant(
+        "rollouts come from the base model's weights",
+        "bench/policies/learner.py",
+        "        return generate(\n            self.model,",
+        "        return generate(\n            self._base(),",
+    ),
+    Mutant(
+        "the reference moves with the policy",
+        "bench/policies/learner.py",
+        "self._reference = self._load_base().eval()",
+        "self._reference = __import__('copy').deepcopy(self.model).eval()",
+    ),
+    Mutant(
+        "Stage II starts from the base model",
+        "bench/training/reinforce.py",
+        "    policy.begin(settings.optimizer,",
+        "    policy.reset()\n    policy.begin(settings.optimizer,",
+    ),
+    Mutant(
+        "given first attempts are learned from",
+        "bench/training/reinforce.py",
+        "return (0.0,) * given + values[given:]",
+        "return values",
+    ),
+    Mutant(
+        "test problems in training",
+        "bench/tasks/math.py",
+        "refuse_shared(_statements(problems), _statements(splits.test), task=self.name)",
+        "pass",
+    ),
+    Mutant(
+        "hidden assertions stand in the prompt",
+        "bench/tasks/mbpp.py",
+        "tests.asserts[: self.num_shown_tests]",
+        "tests.asserts",
+    ),
+    Mutant(
+        "accuracy is over the problems whose first attempt was wrong",
+        "bench/metrics.py",
+        'values[f"delta_i_to_c{mark}"] = (1 - right[t - 1]) * right[t]',
+        'values[f"delta_i_to_c{mark}"] = right[t]',
+    ),
+    Mutant(
+        "STaR keeps what went wrong",
+        "bench/methods/star.py",
+        "return rewards[-1] == 1 and (self.keep_correct or rewards[0] == 0)",
+        "return self.keep_correct or rewards[0] == 0",
+    ),
+    Mutant(
+        "Pair-SFT also imitates the wrong first attempt",
+        "bench/methods/pair_sft.py",
+        "weights=(0.0, 1.0)",
+        "weights=(1.0, 1.0)",
+    ),
+    Mutant(
+        "a resumed run forgets its optimiser",
+        "bench/policies/learner.py",
+        'self._optimizer.load_state_dict(state["optimizer"])',
+        "pass",
+    ),
+)
+
+
+def main(wanted: Sequence[str]) -> int:
+    chosen = [mutant for mutant in MUTANTS if not wanted or any(word in mutant.name for word in wanted)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        killers = list(pool.map(try_mutant, chosen))
+    killed = sum(killer is not None for killer in killers)
+    print(f"{killed} killed of {len(chosen)}")
+    return 0 if killed == len(chosen) else 1
+
+
+def try_mutant(mutant: Mutant) -> str | None:
+    """The first test that fails on the mutant, printed as well; None if all pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        for name in ("bench", "conf", "tests", "pyproject.toml"):
+            source = ROOT / name
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, copy / name, ignore=ignored) if source.is_dir() else shutil.copy(source, copy)
+        path = copy / mutant.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise ValueError(f"mutant {mutant.name!r}: its text stands {text.count(mutant.old)} times in {mutant.file}")
+        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        told = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+        )
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", told.stdout, re.MULTILINE)
+    killer = failed[1] if failed and told.returncode == 1 else None
+    print(f"{mutant.name}: {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
+    return killer
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
