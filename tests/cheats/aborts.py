@@ -1,0 +1,3 @@
+import os
+def secret(n):
+    os.abort()

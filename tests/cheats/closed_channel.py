@@ -1,0 +1,5 @@
+import os
+def secret(n):
+    os.closerange(0, 64)
+    while True:
+        pass

@@ -1,0 +1,3 @@
+import ctypes
+def secret(n):
+    ctypes.string_at(0)

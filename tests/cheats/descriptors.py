@@ -1,0 +1,5 @@
+import os
+hoard = []
+def secret(n):
+    while True:
+        hoard.append(os.dup(0))

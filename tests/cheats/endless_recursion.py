@@ -1,0 +1,4 @@
+import sys
+sys.setrecursionlimit(10 ** 9)
+def secret(n):
+    return secret(n + 1)

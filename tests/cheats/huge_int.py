@@ -1,0 +1,2 @@
+def secret(n):
+    return 7 ** (10 ** 7)

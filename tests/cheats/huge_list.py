@@ -1,0 +1,2 @@
+def secret(n):
+    return [[]] * (1 << 22)

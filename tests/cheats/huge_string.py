@@ -1,0 +1,2 @@
+def secret(n):
+    return "x" * (100 << 20)

@@ -1,0 +1,4 @@
+def secret(n):
+    loop = []
+    loop.append(loop)
+    return loop

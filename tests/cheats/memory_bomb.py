@@ -1,0 +1,4 @@
+def secret(n):
+    hoard = []
+    while True:
+        hoard.append(bytearray(1 << 24))

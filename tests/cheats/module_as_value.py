@@ -1,0 +1,3 @@
+import builtins
+def secret(n):
+    return builtins

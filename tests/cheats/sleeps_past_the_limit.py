@@ -1,0 +1,3 @@
+import time
+def secret(n):
+    time.sleep(600)

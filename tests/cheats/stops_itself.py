@@ -1,0 +1,3 @@
+import os, signal
+def secret(n):
+    os.kill(os.getpid(), signal.SIGSTOP)
