@@ -197,6 +197,7 @@ def _evaluate(
         "sampled_tokens": player.ledger.sampled_tokens,
         "training_seconds": training["seconds"],
         "budget": training["budget"],
+        "grading": verifier.description,
         **provenance(),
     }
     prompts = {problem.id: task.prompt(problem) for problem in problems}

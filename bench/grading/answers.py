@@ -48,6 +48,7 @@ class AnswerVerifier:
         if grader not in GRADERS:
             raise ValueError(f"there is no grader {grader!r} of math answers; choose one of {', '.join(GRADERS)}")
         num_workers = grading.workers or len(os.sched_getaffinity(0))
+        self.description = {"grader": grader}
         self._same_string = same_string if grader == "hendrycks" else None
         self._extract = extract
         self._pool = AlgebraPool(num_workers=num_workers, seconds=grading.answer_seconds, memory_mb=grading.memory_mb)

@@ -60,6 +60,10 @@ class ProgramVerifier:
             raise ValueError(f"problem {problem.id} has no unit tests to run a program against")
         return self._pool.submit(self._grade, problem.id, problem.tests, text)
 
+    @property
+    def description(self) -> dict[str, str]:
+        return {"grader": "unit tests", "isolation": sandbox.isolation()}
+
     def close(self) -> None:
         """End every process; replies that wait are not graded."""
         self._pool.shutdown(wait=False, cancel_futures=True)
