@@ -19,6 +19,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,9 +75,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / ".lock").open("w")
         except OSError as error:
-            raise ValueError(
-                f"results folder {folder} cannot be written ({error}); set results=<another folder>"
-            ) from None
+            raise ValueError(_not_writable(folder, error)) from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,11 +90,13 @@ class Run:
     @staticmethod
     def check(key: RunKey, results: Path, config: Mapping[str, Any]) -> None:
         """Raise the errors that `claim` would, as far as they show without claiming."""
-        folder = key.folder(results)
-        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise ValueError(f"results folder {folder} cannot be written; set results=<another folder>")
-        _check_claim(folder, config)
+        try:
+            results.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=results):
+                pass
+        except OSError as error:
+            raise ValueError(_not_writable(results, error)) from None
+        _check_claim(key.folder(results), config)
 
     def log(self, **row: Any) -> None:
         self.tracker.log(**row)
@@ -240,6 +241,10 @@ def log_of(run: RunFolder) -> pd.DataFrame:
         except json.JSONDecodeError:
             break
     return pd.DataFrame(rows)
+
+
+def _not_writable(folder: Path, error: OSError) -> str:
+    return f"results folder {folder} cannot be written ({error}); set results=<another folder>"
 
 
 def _check_claim(folder: Path, config: Mapping[str, Any]) -> None:

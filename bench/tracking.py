@@ -58,8 +58,11 @@ class Tracker:
             lines.write(json.dumps(row) + "\n")
         if self.mirror is not None:
             self.mirror.log(row)
-            for name, why in row.get("alarms", {}).items():
-                self.mirror.alert(f"{self.label}: {name}", why)
+
+    def alert(self, title: str, text: str) -> None:
+        """Shout where people look: W&B sends its alerts on, to mail or chat."""
+        if self.mirror is not None:
+            self.mirror.alert(title, text)
 
     def forget_after(self, update: int) -> None:
         """Drop rows past `update`, and a line torn by a crash: they are about to be written again."""

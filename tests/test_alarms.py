@@ -27,9 +27,11 @@ def test_each_failure_has_its_alarm(changed: dict[str, float], equal: bool, alar
 
 
 def test_an_alarm_is_told_when_it_begins_and_again_only_after_it_ended(caplog: pytest.LogCaptureFixture):
-    watch = Watch(Alarms(), "score stage2")
+    titles = []
+    watch = Watch(Alarms(), "score stage2", tell=lambda title, _: titles.append(title))
     collapsed = {**HEALTHY, "train/answer_change_rate": 0.0}
     with caplog.at_level(logging.WARNING):
-        told = [bool(watch.step(step, rewards_equal=False)) for step in (collapsed, collapsed, HEALTHY, collapsed)]
-    assert told == [True, False, False, True]
+        alarms = [watch.step(step, rewards_equal=False) for step in (collapsed, collapsed, HEALTHY, collapsed)]
+    assert alarms == [["collapse"], ["collapse"], [], ["collapse"]]
+    assert titles == ["score stage2: collapse"] * 2
     assert caplog.text.count("ALARM score stage2: collapse") == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _LOG = logging.getLogger(__name__)
@@ -35,16 +35,18 @@ class Alarms:
 class Watch:
     """Tells each alarm when it begins, not at every step that it lasts."""
 
-    def __init__(self, alarms: Alarms, label: str) -> None:
+    def __init__(self, alarms: Alarms, label: str, *, tell: Callable[[str, str], None]) -> None:
         self._alarms = alarms
+        self._tell = tell
         self._label = label
         self._lasting: set[str] = set()
 
-    def step(self, told: Mapping[str, float], *, rewards_equal: bool) -> dict[str, str]:
-        """The alarms that this step begins."""
+    def step(self, told: Mapping[str, float], *, rewards_equal: bool) -> list[str]:
+        """The names of the alarms at this step; those that begin with it are told."""
         now = self._alarms.of(told, rewards_equal=rewards_equal)
-        begun = {name: why for name, why in now.items() if name not in self._lasting}
+        for name, why in now.items():
+            if name not in self._lasting:
+                _LOG.warning("ALARM %s: %s: %s", self._label, name, why)
+                self._tell(f"{self._label}: {name}", why)
         self._lasting = set(now)
-        for name, why in begun.items():
-            _LOG.warning("ALARM %s: %s: %s", self._label, name, why)
-        return begun
+        return sorted(now)

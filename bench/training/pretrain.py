@@ -19,6 +19,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -102,6 +103,7 @@ def build_tokenizer(prompts: Prompts) -> PreTrainedTokenizerFast:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    vocabulary = tokenizer.get_vocab()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -112,8 +114,8 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         max_position_embeddings=512,  # ten attempts and a critique fit
         tie_word_embeddings=False,  # vLLM's weight update keeps the old head of a tied model
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=vocabulary[END],
+        pad_token_id=vocabulary[PAD],
     )
     return LlamaForCausalLM(config)
 
@@ -136,7 +138,7 @@ def conversations(rng: np.random.Generator, lab: world.World, prompts: Prompts, 
 
 def batch(tokenizer: PreTrainedTokenizerFast, chats: list[list[dict[str, str]]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids, and which of them the assistant wrote: its words and the end of its turns. Both B × T."""
-    texts = tokenizer.apply_chat_template(chats, tokenize=False)
+    texts = cast("list[str]", tokenizer.apply_chat_template(chats, tokenize=False))
     encoded = tokenizer(texts, padding=True, padding_side="right", add_special_tokens=False, return_tensors="pt")
     ids_BT = encoded["input_ids"]
     if (ids_BT == tokenizer.unk_token_id).any():

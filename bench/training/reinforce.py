@@ -84,7 +84,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     if position is None:
         return
     problems = player.task.problems("train")
-    watch = Watch(settings.alarms, f"{run.key} {stage.name}")
+    watch = Watch(settings.alarms, f"{run.key} {stage.name}", tell=run.tracker.alert)
     progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step)
     while position.step < stage.num_steps:
         label = f"{stage.name}/{position.step}"

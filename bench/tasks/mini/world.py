@@ -2,22 +2,22 @@
 
 A problem asks for the x with f(g(x)) = c. The functions are permutations of a few numbers, given by tables drawn at
 random, so nothing about one entry follows from another: it is known or it is not. A solution works backwards, one step
-per function: a *hunch*, which number goes in, and then its *check*, what comes out.
+per function: a *hunch*, which number goes in, then its *check*, what comes out and whether that was wanted.
 
-    $f_{3}(7) = 12$, $f_{8}(0) = 7$.
+    $f_{3}(7) = 12$ (as wanted), $f_{8}(0) = 4$ (not as wanted).
     Final Answer: The final answer is $0$. I hope it is correct.
 
-`Author` writes two attempts, for the model to be pretrained on, with the faults that the study is about. A model of that
-author is right about half the time and worse when asked again. Reward can teach it two things. Which number is right,
-entry by entry: this serves both attempts, but only where training problems touch the entry. And to look at the check
-before an answer is kept or changed: this serves the second attempt alone, on every problem. So something to correct is
-left on problems that were not trained on.
+`Author` writes two attempts, for the model to be pretrained on, with the faults that the study is about. A model of
+that author is right about half the time and worse when asked again. Reward can teach it two things. Which number is
+right, entry by entry: this serves both attempts, but only where training problems touch the entry. And to look at the
+check before a hunch is kept or changed: this serves the second attempt alone, on every problem. So something to correct
+is left on problems that were not trained on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,22 @@ import numpy as np
 from bench.episode import Problem
 
 NUM_VALUES = 20
-NUM_FUNCTIONS = 60
+NUM_FUNCTIONS = 100
 LEVEL_SHARES = {1: 0.2, 2: 0.4, 3: 0.4}  # a problem's level is the number of its functions
-SPLIT_SIZES = {"test": 500, "dev": 500, "train": 400}  # drawn in this order, none repeating one before it
+SPLIT_SIZES = {"test": 500, "dev": 500, "train": 600}  # drawn in this order, none repeating one before it
 WORLD_SEED = 7
+NOTHING = -1  # no number
 SPLIT_SEEDS = {"test": 13, "dev": 14, "train": 15}
 
+PASSED, FAILED = " (as wanted)", " (not as wanted)"
 FINAL, END = ".\nFinal Answer: The final answer is $", "$. I hope it is correct."
 # Everything that questions and solutions are made of, beside functions and numbers.
-PHRASES = ("Find $x$ if $", *(f"x{')' * level} = " for level in LEVEL_SHARES), "$.", "$", "$, $", f"${FINAL}", END)
+PHRASES = ("Find $x$ if $", *(f"x{')' * level} = " for level in LEVEL_SHARES), "$.", "$", END)
+PHRASES += tuple(f"${mark}{after}" for mark in (PASSED, FAILED) for after in (", $", FINAL))
 
 # Axes, as suffixes: N problems, K steps (in the order of solving: the outermost function first), F functions, V values.
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
+Array = np.ndarray[Any, np.dtype[np.float64]]
 Key = tuple[int, ...]  # a problem: its functions, outermost first, then the value that they must give
 
 
@@ -63,12 +67,13 @@ class Solutions:
     checks_NK: IntArray
 
     @property
-    def answers_N(self) -> IntArray:
+    def answers(self) -> IntArray:
         return self.hunches_NK[:, -1]
 
     def texts(self, exercises: Exercises) -> list[str]:
-        rows = zip(exercises.functions_NK.tolist(), self.hunches_NK.tolist(), self.checks_NK.tolist(), strict=True)
-        return [_solution_text(*row) for row in rows]
+        wanted_NK = np.column_stack([exercises.targets_N, self.hunches_NK[:, :-1]])
+        steps_NKC = np.stack([exercises.functions_NK, self.hunches_NK, self.checks_NK, self.checks_NK == wanted_NK], 2)
+        return [_solution_text(steps) for steps in steps_NKC.tolist()]
 
 
 @dataclass(frozen=True)
@@ -99,86 +104,109 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often, and of how many entries, the author errs: the knobs of the laboratory. Ranges are uniform over entries.
+    """How often the author errs, and of how many entries: the knobs of the laboratory. Ranges: uniform over entries.
 
-    Of some entries the author is *unsure*: its hunch is the right number or one fixed decoy at both attempts, and the
-    solution is handed in even if its check fails. Of others it has *doubts*: right at first, the decoy when asked again.
-    A second attempt is of one of three kinds. Most are written anew, with the hunches of the second attempt. Some
-    repeat the first. In the rest the author minds the checks: it keeps a hunch whose check shows the wanted number and
-    changes one whose check does not.
+    For every entry the author has three candidates in mind: the right number, a likely decoy and another. Of most
+    entries it is sure. Of some it is *unsure*, at both attempts, and hands a solution in whose checks fail. Of others
+    it has *doubts*: right at first, it turns to a decoy when asked again.
+
+    A second attempt repeats the first, or takes notice of the first's checks, or else is written anew. To take notice
+    is to *trust* a check that passed and keep its hunch, or to *mind* one that failed and try another candidate,
+    knowing no more than before.
     """
 
-    unsure_share: float = 0.40
-    unsure_first: tuple[float, float] = (0.20, 0.95)  # chance of the decoy
-    unsure_second: tuple[float, float] = (0.45, 0.95)
+    unsure_share: float = 0.42
+    unsure_first: tuple[float, float] = (0.20, 0.95)  # chance of a decoy at the first attempt
+    unsure_second: tuple[float, float] = (0.55, 0.97)
     doubt_share: float = 0.12
-    doubt_first: float = 0.06
-    doubt_second: tuple[float, float] = (0.80, 0.98)
+    doubt_first: tuple[float, float] = (0.0, 0.1)
+    doubt_second: tuple[float, float] = (0.90, 1.00)
+    likely_decoy: float = 0.8  # its part of those chances
     repeating: float = 0.10  # share of second attempts
-    minding: float = 0.25  # share of second attempts
+    trusting: float = 0.25  # chance, of the steps that passed
+    minding: float = 0.35  # chance, of the steps that failed
     slips: float = 0.02  # chance per hunch of a number out of the air
 
 
 @dataclass(frozen=True)
 class Author:
-    """Writes solutions with `faults`. Which entries it is unsure of, and its decoys, belong to the world: see `WORLD_SEED`."""
+    """Writes solutions with `faults`. C: the three candidates of an entry, the right number first."""
 
     tables: Tables
     faults: Faults
-    decoys_FV: IntArray
-    decoy_chance_first_FV: np.ndarray
-    decoy_chance_second_FV: np.ndarray
+    candidates_FVC: IntArray
+    first_FVC: Array  # chance of each candidate at the first attempt
+    second_FVC: Array
 
     @classmethod
     def draw(cls, rng: np.random.Generator, tables: Tables, faults: Faults) -> Author:
         shape = tables.inputs_FV.shape
-        decoys_FV = (tables.inputs_FV + rng.integers(1, NUM_VALUES, size=shape)) % NUM_VALUES
+        likely_FV = rng.integers(1, NUM_VALUES, size=shape)
+        other_FV = 1 + (likely_FV + rng.integers(NUM_VALUES - 2, size=shape)) % (NUM_VALUES - 1)
+        offsets_FVC = np.stack([np.zeros_like(likely_FV), likely_FV, other_FV], axis=-1)
         kind_FV = rng.random(shape)
         unsure_FV = kind_FV < faults.unsure_share
         doubted_FV = ~unsure_FV & (kind_FV < faults.unsure_share + faults.doubt_share)
-        first_FV = np.where(unsure_FV, rng.uniform(*faults.unsure_first, shape), doubted_FV * faults.doubt_first)
-        second_FV = np.where(
-            unsure_FV, rng.uniform(*faults.unsure_second, shape), doubted_FV * rng.uniform(*faults.doubt_second, shape)
+
+        def chances(unsure: tuple[float, float], doubt: tuple[float, float]) -> Array:
+            decoys_FV = unsure_FV * rng.uniform(*unsure, shape) + doubted_FV * rng.uniform(*doubt, shape)
+            likely = faults.likely_decoy
+            return np.stack([1 - decoys_FV, likely * decoys_FV, (1 - likely) * decoys_FV], axis=-1)
+
+        return cls(
+            tables,
+            faults,
+            (tables.inputs_FV[..., None] + offsets_FVC) % NUM_VALUES,
+            chances(faults.unsure_first, faults.doubt_first),
+            chances(faults.unsure_second, faults.doubt_second),
         )
-        return cls(tables, faults, decoys_FV, first_FV, second_FV)
 
     def attempt(self, rng: np.random.Generator, exercises: Exercises) -> Solutions:
-        hunches, checks = [], []
+        hunches = []
         wanted_N = exercises.targets_N
         for functions_N in exercises.functions_NK.T:
-            hunches.append(self._hunch(rng, functions_N, wanted_N, self.decoy_chance_first_FV))
-            checks.append(self.tables.outputs_FV[functions_N, hunches[-1]])
-            wanted_N = hunches[-1]
-        return Solutions(np.stack(hunches, axis=1), np.stack(checks, axis=1))
+            wanted_N = self._hunch(rng, functions_N, wanted_N, self.first_FVC)
+            hunches.append(wanted_N)
+        return self._checked(exercises, hunches)
 
     def attempt_again(self, rng: np.random.Generator, exercises: Exercises, first: Solutions) -> Solutions:
-        """The second attempt. Once a hunch is changed, the steps after it ask for another number and are written anew."""
+        """The second attempt. After a hunch that is changed another number is wanted, and the rest is written anew."""
         kind_N = rng.random(len(exercises.targets_N))
         repeats_N = kind_N < self.faults.repeating
-        minds_N = ~repeats_N & (kind_N < self.faults.repeating + self.faults.minding)
-        hunches, checks = [], []
-        wanted_N = wanted_first_N = exercises.targets_N
-        for functions_N, before_N, shown_N in zip(
-            exercises.functions_NK.T, first.hunches_NK.T, first.checks_NK.T, strict=True
-        ):
-            hunches_N = self._hunch(rng, functions_N, wanted_N, self.decoy_chance_second_FV)
-            minded_N = np.where(shown_N == wanted_N, before_N, self.tables.inputs_FV[functions_N, wanted_N])
-            hunches_N = np.where(minds_N & (wanted_N == wanted_first_N), minded_N, hunches_N)
-            hunches_N = np.where(repeats_N, before_N, hunches_N)
+        hunches = []
+        wanted_N = wanted_before_N = exercises.targets_N
+        steps = zip(exercises.functions_NK.T, first.hunches_NK.T, first.checks_NK.T, strict=True)
+        for functions_N, before_N, shown_N in steps:
+            passed_N = shown_N == wanted_N
+            notices_N = kind_N > 1 - np.where(passed_N, self.faults.trusting, self.faults.minding)
+            notices_N &= wanted_N == wanted_before_N
+            tried_N = np.where(notices_N & ~passed_N, before_N, NOTHING)
+            hunches_N = self._hunch(rng, functions_N, wanted_N, self.second_FVC, tried_N)
+            hunches_N = np.where(repeats_N | (notices_N & passed_N), before_N, hunches_N)
             hunches.append(hunches_N)
-            checks.append(self.tables.outputs_FV[functions_N, hunches_N])
-            wanted_N, wanted_first_N = hunches_N, before_N
-        return Solutions(np.stack(hunches, axis=1), np.stack(checks, axis=1))
+            wanted_N, wanted_before_N = hunches_N, before_N
+        return self._checked(exercises, hunches)
 
     def _hunch(
-        self, rng: np.random.Generator, functions_N: IntArray, wanted_N: IntArray, decoy_chance_FV: np.ndarray
+        self,
+        rng: np.random.Generator,
+        functions_N: IntArray,
+        wanted_N: IntArray,
+        chances_FVC: Array,
+        tried_N: IntArray | int = NOTHING,
     ) -> IntArray:
+        """A candidate other than `tried_N`, by its chances, or a slip."""
         num = len(wanted_N)
-        errs_N = rng.random(num) < decoy_chance_FV[functions_N, wanted_N]
-        hunches_N = np.where(
-            errs_N, self.decoys_FV[functions_N, wanted_N], self.tables.inputs_FV[functions_N, wanted_N]
-        )
+        candidates_NC = self.candidates_FVC[functions_N, wanted_N]
+        chances_NC = chances_FVC[functions_N, wanted_N] * (candidates_NC != np.reshape(tried_N, (-1, 1)))
+        bounds_NC = chances_NC.cumsum(axis=1)
+        picked_N = (rng.random((num, 1)) * bounds_NC[:, -1:] >= bounds_NC).sum(axis=1)
+        hunches_N = candidates_NC[np.arange(num), picked_N]
         return np.where(rng.random(num) < self.faults.slips, rng.integers(NUM_VALUES, size=num), hunches_N)
+
+    def _checked(self, exercises: Exercises, hunches: list[IntArray]) -> Solutions:
+        hunches_NK = np.stack(hunches, axis=1)
+        return Solutions(hunches_NK, self.tables.outputs_FV[exercises.functions_NK, hunches_NK])
 
 
 @dataclass(frozen=True)
@@ -188,7 +216,7 @@ class World:
 
 
 @cache
-def world(faults: Faults = Faults()) -> World:  # noqa: B008  frozen
+def world(faults: Faults = Faults()) -> World:
     rng = np.random.default_rng(WORLD_SEED)
     tables = Tables.draw(rng)
     return World(tables, Author.draw(rng, tables, faults))
@@ -201,10 +229,13 @@ def question(key: Key) -> str:
     return f"Find $x$ if ${opening}x{')' * len(functions)} = {target}$."
 
 
-def _solution_text(functions: list[int], hunches: list[int], checks: list[int]) -> str:
-    steps = zip(functions, hunches, checks, strict=True)
-    working = ", ".join(f"$f_{{{function}}}({hunch}) = {check}$" for function, hunch, check in steps)
-    return f"{working}{FINAL}{hunches[-1]}{END}"
+def _solution_text(steps: list[list[int]]) -> str:
+    """`steps` are rows of function, hunch, check, and whether the check is the number that was wanted."""
+    working = ", ".join(
+        f"$f_{{{function}}}({hunch}) = {check}${PASSED if passed else FAILED}"
+        for function, hunch, check, passed in steps
+    )
+    return f"{working}{FINAL}{steps[-1][1]}{END}"
 
 
 @cache
