@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import ClassVar
 
 from bench.episode import Attempt, Completion, Episode, Grade, Problem, Turn, Verdict
 from bench.grading.verifier import Grading
@@ -30,7 +29,7 @@ def episode(rewards: Sequence[float], *, problem: str = "p", sample: int = 0, op
 class EqualsGold:
     """A verifier that compares the whole text with the gold."""
 
-    description: ClassVar[dict[str, str]] = {"grader": "equals gold"}
+    description = {"grader": "equals gold"}  # noqa: RUF012  constant
 
     def submit(self, problem: Problem, text: str) -> Future[Verdict]:
         verdict: Future[Verdict] = Future()

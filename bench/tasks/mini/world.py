@@ -29,7 +29,6 @@ NUM_FUNCTIONS = 100
 LEVEL_SHARES = {1: 0.2, 2: 0.4, 3: 0.4}  # a problem's level is the number of its functions
 SPLIT_SIZES = {"test": 500, "dev": 500, "train": 600}  # drawn in this order, none repeating one before it
 WORLD_SEED = 7
-NOTHING = -1  # no number
 SPLIT_SEEDS = {"test": 13, "dev": 14, "train": 15}
 
 PASSED, FAILED = " (as wanted)", " (not as wanted)"
@@ -106,66 +105,56 @@ class Tables:
 class Faults:
     """How often the author errs, and of how many entries: the knobs of the laboratory. Ranges: uniform over entries.
 
-    For every entry the author has three candidates in mind: the right number, a likely decoy and another. Of most
-    entries it is sure. Of some it is *unsure*, at both attempts, and hands a solution in whose checks fail. Of others
-    it has *doubts*: right at first, it turns to a decoy when asked again.
+    Every entry has the right number and one decoy. Of most entries the author is sure. Of some it is *unsure*, at both
+    attempts, and hands a solution in whose checks fail. Of others it has *doubts*: right at first, it turns to the
+    decoy when asked again.
 
     A second attempt repeats the first, or takes notice of the first's checks, or else is written anew. To take notice
-    is to *trust* a check that passed and keep its hunch, or to *mind* one that failed and try another candidate,
-    knowing no more than before.
+    is to *trust* a check that passed and keep its hunch, or to *mind* one that failed and correct it.
     """
 
-    unsure_share: float = 0.42
-    unsure_first: tuple[float, float] = (0.20, 0.95)  # chance of a decoy at the first attempt
-    unsure_second: tuple[float, float] = (0.55, 0.97)
-    doubt_share: float = 0.12
+    unsure_share: float = 0.40
+    unsure_first: tuple[float, float] = (0.20, 0.95)  # chance of the decoy at the first attempt
+    unsure_second: tuple[float, float] = (0.60, 0.97)
+    doubt_share: float = 0.14
     doubt_first: tuple[float, float] = (0.0, 0.1)
-    doubt_second: tuple[float, float] = (0.90, 1.00)
-    likely_decoy: float = 0.8  # its part of those chances
+    doubt_second: tuple[float, float] = (0.93, 1.00)
     repeating: float = 0.10  # share of second attempts
-    trusting: float = 0.25  # chance, of the steps that passed
+    trusting: float = 0.35  # chance, of the steps that passed
     minding: float = 0.35  # chance, of the steps that failed
     slips: float = 0.02  # chance per hunch of a number out of the air
 
 
 @dataclass(frozen=True)
 class Author:
-    """Writes solutions with `faults`. C: the three candidates of an entry, the right number first."""
+    """Writes solutions with `faults`. `first_FV` and `second_FV` are the chances of the decoy at the two attempts."""
 
     tables: Tables
     faults: Faults
-    candidates_FVC: IntArray
-    first_FVC: Array  # chance of each candidate at the first attempt
-    second_FVC: Array
+    decoys_FV: IntArray
+    first_FV: Array
+    second_FV: Array
 
     @classmethod
     def draw(cls, rng: np.random.Generator, tables: Tables, faults: Faults) -> Author:
         shape = tables.inputs_FV.shape
-        likely_FV = rng.integers(1, NUM_VALUES, size=shape)
-        other_FV = 1 + (likely_FV + rng.integers(NUM_VALUES - 2, size=shape)) % (NUM_VALUES - 1)
-        offsets_FVC = np.stack([np.zeros_like(likely_FV), likely_FV, other_FV], axis=-1)
+        decoys_FV = (tables.inputs_FV + rng.integers(1, NUM_VALUES, size=shape)) % NUM_VALUES
         kind_FV = rng.random(shape)
         unsure_FV = kind_FV < faults.unsure_share
         doubted_FV = ~unsure_FV & (kind_FV < faults.unsure_share + faults.doubt_share)
 
         def chances(unsure: tuple[float, float], doubt: tuple[float, float]) -> Array:
-            decoys_FV = unsure_FV * rng.uniform(*unsure, shape) + doubted_FV * rng.uniform(*doubt, shape)
-            likely = faults.likely_decoy
-            return np.stack([1 - decoys_FV, likely * decoys_FV, (1 - likely) * decoys_FV], axis=-1)
+            return unsure_FV * rng.uniform(*unsure, shape) + doubted_FV * rng.uniform(*doubt, shape)
 
-        return cls(
-            tables,
-            faults,
-            (tables.inputs_FV[..., None] + offsets_FVC) % NUM_VALUES,
-            chances(faults.unsure_first, faults.doubt_first),
-            chances(faults.unsure_second, faults.doubt_second),
-        )
+        first_FV = chances(faults.unsure_first, faults.doubt_first)
+        second_FV = chances(faults.unsure_second, faults.doubt_second)
+        return cls(tables, faults, decoys_FV, first_FV, second_FV)
 
     def attempt(self, rng: np.random.Generator, exercises: Exercises) -> Solutions:
         hunches = []
         wanted_N = exercises.targets_N
         for functions_N in exercises.functions_NK.T:
-            wanted_N = self._hunch(rng, functions_N, wanted_N, self.first_FVC)
+            wanted_N = self._hunch(rng, functions_N, wanted_N, self.first_FV)
             hunches.append(wanted_N)
         return self._checked(exercises, hunches)
 
@@ -180,28 +169,21 @@ class Author:
             passed_N = shown_N == wanted_N
             notices_N = kind_N > 1 - np.where(passed_N, self.faults.trusting, self.faults.minding)
             notices_N &= wanted_N == wanted_before_N
-            tried_N = np.where(notices_N & ~passed_N, before_N, NOTHING)
-            hunches_N = self._hunch(rng, functions_N, wanted_N, self.second_FVC, tried_N)
-            hunches_N = np.where(repeats_N | (notices_N & passed_N), before_N, hunches_N)
+            hunches_N = self._hunch(rng, functions_N, wanted_N, self.second_FV)
+            hunches_N = np.where(notices_N, self.tables.inputs_FV[functions_N, wanted_N], hunches_N)
+            hunches_N = np.where(repeats_N, before_N, hunches_N)
             hunches.append(hunches_N)
             wanted_N, wanted_before_N = hunches_N, before_N
         return self._checked(exercises, hunches)
 
     def _hunch(
-        self,
-        rng: np.random.Generator,
-        functions_N: IntArray,
-        wanted_N: IntArray,
-        chances_FVC: Array,
-        tried_N: IntArray | int = NOTHING,
+        self, rng: np.random.Generator, functions_N: IntArray, wanted_N: IntArray, chances_FV: Array
     ) -> IntArray:
-        """A candidate other than `tried_N`, by its chances, or a slip."""
         num = len(wanted_N)
-        candidates_NC = self.candidates_FVC[functions_N, wanted_N]
-        chances_NC = chances_FVC[functions_N, wanted_N] * (candidates_NC != np.reshape(tried_N, (-1, 1)))
-        bounds_NC = chances_NC.cumsum(axis=1)
-        picked_N = (rng.random((num, 1)) * bounds_NC[:, -1:] >= bounds_NC).sum(axis=1)
-        hunches_N = candidates_NC[np.arange(num), picked_N]
+        errs_N = rng.random(num) < chances_FV[functions_N, wanted_N]
+        hunches_N = np.where(
+            errs_N, self.decoys_FV[functions_N, wanted_N], self.tables.inputs_FV[functions_N, wanted_N]
+        )
         return np.where(rng.random(num) < self.faults.slips, rng.integers(NUM_VALUES, size=num), hunches_N)
 
     def _checked(self, exercises: Exercises, hunches: list[IntArray]) -> Solutions:
