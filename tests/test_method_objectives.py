@@ -63,7 +63,7 @@ class EnumeratedPlayer:
 
 def train(method: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trained:
     """Run the method's own train() with the loops replaced by recorders."""
-    plan = compose_plan([f"method={method}", *overrides])
+    plan = compose_plan([f"method={method}", "training=paper", *overrides])
     chosen = plan.experiment.method
     told = Trained()
     for module in (

@@ -1,4 +1,4 @@
-"""The one budget that all trained methods share, by kind of training."""
+"""What all trained methods share: one budget by kind of training, and the coefficients that tie them together."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,15 @@ from bench.training.reinforce import Reinforcement
 
 @dataclass(kw_only=True)
 class Training:
-    """Values in conf/training/<name>.yaml, with those of a task in conf/tuned/<name>/<task>.yaml."""
+    """Values in conf/training/<name>.yaml, with those of a task in conf/tuned/<name>/<task>.yaml.
+
+    A method's YAML refers to the coefficients (`beta1: ${training.beta1}`), so that a method, its relatives and its
+    ablations cannot differ in them by accident; on the command line `method.beta1=` still changes one method alone.
+    """
 
     rl: Reinforcement
     sft: FineTuning
+    alpha: float  # SCoRe's bonus for progress
+    beta1: float  # KL coefficient of every attempt that is not held
+    beta2: float  # KL coefficient of the attempts that Stage I holds to the base model
+    stage1_fraction: float  # Stage I's part of the reinforcement steps
