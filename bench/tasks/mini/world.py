@@ -115,12 +115,12 @@ class Faults:
 
     unsure_share: float = 0.40
     unsure_first: tuple[float, float] = (0.20, 0.95)  # chance of the decoy at the first attempt
-    unsure_second: tuple[float, float] = (0.60, 0.97)
-    doubt_share: float = 0.14
-    doubt_first: tuple[float, float] = (0.0, 0.1)
-    doubt_second: tuple[float, float] = (0.93, 1.00)
+    unsure_second: tuple[float, float] = (0.50, 0.95)
+    doubt_share: float = 0.10
+    doubt_first: float = 0.06
+    doubt_second: tuple[float, float] = (0.85, 0.98)
     repeating: float = 0.10  # share of second attempts
-    trusting: float = 0.35  # chance, of the steps that passed
+    trusting: float = 0.20  # chance, of the steps that passed
     minding: float = 0.35  # chance, of the steps that failed
     slips: float = 0.02  # chance per hunch of a number out of the air
 
@@ -143,11 +143,9 @@ class Author:
         unsure_FV = kind_FV < faults.unsure_share
         doubted_FV = ~unsure_FV & (kind_FV < faults.unsure_share + faults.doubt_share)
 
-        def chances(unsure: tuple[float, float], doubt: tuple[float, float]) -> Array:
-            return unsure_FV * rng.uniform(*unsure, shape) + doubted_FV * rng.uniform(*doubt, shape)
-
-        first_FV = chances(faults.unsure_first, faults.doubt_first)
-        second_FV = chances(faults.unsure_second, faults.doubt_second)
+        first_FV = unsure_FV * rng.uniform(*faults.unsure_first, shape) + doubted_FV * faults.doubt_first
+        second_FV = unsure_FV * rng.uniform(*faults.unsure_second, shape)
+        second_FV += doubted_FV * rng.uniform(*faults.doubt_second, shape)
         return cls(tables, faults, decoys_FV, first_FV, second_FV)
 
     def attempt(self, rng: np.random.Generator, exercises: Exercises) -> Solutions:
