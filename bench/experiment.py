@@ -137,17 +137,17 @@ def is_done(run: Run, name: str, evaluation: Evaluation) -> bool:
 
 def _check_conversations(experiment: Experiment, sampler: Sampler) -> None:
     task, method = cast(Task, experiment.task), cast(Method, experiment.method)
-    per_attempt = len(method.script(task))
+    said = [turn.text for turn in method.script(task)]
     for evaluation in experiment.evaluations.values():
         sampler.check_can_play(
             {problem.id: task.prompt(problem) for problem in task.problems(evaluation.split)},
-            num_replies=1 + per_attempt * (evaluation.num_attempts - 1),
+            said=said * (evaluation.num_attempts - 1),
             max_tokens=evaluation.sampling.max_tokens,
         )
     if method.trains:
         prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}
         longest = max(experiment.training.rl.sampling.max_tokens, experiment.training.sft.sampling.max_tokens)
-        sampler.check_can_play(prompts, num_replies=1 + per_attempt, max_tokens=longest)
+        sampler.check_can_play(prompts, said=said, max_tokens=longest)
 
 
 def _train(method: Method, policy: Policy, player: Player, run: Run, training: Training) -> None:

@@ -169,7 +169,8 @@ def open_wandb(folder: Path, *, config: Mapping[str, Any], group: str, name: str
     """A mirror in `folder`/wandb; None, with a warning, where W&B cannot start: a run never dies of its mirror."""
     import wandb
 
-    mode = os.environ.get("WANDB_MODE") or ("online" if _has_account(wandb) else "offline")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "self-correction-bench"),
@@ -186,7 +187,3 @@ def open_wandb(folder: Path, *, config: Mapping[str, Any], group: str, name: str
     run.define_metric("update")
     run.define_metric("train/*", step_metric="update")
     return WandbMirror(wandb, run)
-
-
-def _has_account(wandb: ModuleType) -> bool:
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.api.api_key)

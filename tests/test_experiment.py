@@ -184,3 +184,10 @@ def test_values_that_would_make_the_gradient_wrong_are_refused_when_composed(ove
 
 def test_composing_twice_gives_the_same_plan():
     assert compose_plan(["method=score"]).config == compose_plan(["method=score"]).config
+
+
+def test_an_instruction_that_the_model_cannot_read_is_refused_before_training(tmp_path: Path):
+    quick = ["task.num_test=2", "tracking=none", f"results={tmp_path}"]
+    with pytest.raises(ValueError, match="has no tokens for 'Try harder"):
+        conduct(compose_plan(["method=self_refine", "method.critique=Try harder.", *quick]))
+    conduct(compose_plan(["method=self_refine", "variant=readable", *quick]))

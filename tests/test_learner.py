@@ -124,7 +124,7 @@ def test_a_conversation_that_cannot_fit_the_context_is_refused_with_the_cure(tmp
     folder = save_tiny_model(tmp_path / "short", context=64)
     learner = Transformers(path=str(folder), threads=1, device="cpu").build(str)
     with pytest.raises(ValueError, match=r"lower model\.max_tokens"):
-        learner.check_can_play({"p": "What?"}, num_replies=2, max_tokens=40)
+        learner.check_can_play({"p": "What?"}, said=["Sure?"], max_tokens=40)
 
 
 def test_a_head_that_the_harness_would_misread_is_refused(tiny_learner: Learner, monkeypatch: pytest.MonkeyPatch):

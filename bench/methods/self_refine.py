@@ -26,6 +26,9 @@ class SelfRefine:
     refine: str  # asks for the second attempt; the task's own correction follows, for the form of the answer
 
     def script(self, task: Task) -> tuple[Turn, ...]:
-        return (Turn(self.critique, graded=False), *(Turn(f"{self.refine} {turn.text}") for turn in task.script()))
+        return (
+            Turn(self.critique, graded=False),
+            *(Turn(f"{self.refine} {turn.text}".strip()) for turn in task.script()),
+        )
 
     def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None: ...

@@ -49,7 +49,7 @@ class Learner:
     def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
         return self.template.bridge(text, truncated=truncated)
 
-    def check_can_play(self, prompts: Mapping[str, str], *, num_replies: int, max_tokens: int) -> None:
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:
         """Raise ValueError if the tokenizer cannot read the prompts or the context cannot hold a conversation."""
         openings = {problem: self.opening(prompt) for problem, prompt in prompts.items()}
         unknown = self.tokenizer.unk_token_id
@@ -60,11 +60,16 @@ class Learner:
                 f"{len(openings)} problems (first {unread[0]}). The miniature's model reads generated problems only: "
                 "use task.source=mini, or a real model: model=transformers model.path=<folder or hub id>"
             )
-        longest = max(map(len, openings.values())) + num_replies * max_tokens
+        bridges = {text: self.bridge(text, truncated=True) for text in said}
+        strange = [text for text, ids in bridges.items() if unknown is not None and unknown in ids]
+        if strange:
+            raise ValueError(f"the tokenizer of {self._load_base.path} has no tokens for {strange[0]!r}")
+        num_replies = 1 + len(said)
+        longest = max(map(len, openings.values())) + sum(len(bridges[text]) for text in said) + num_replies * max_tokens
         context = getattr(self.model.config, "max_position_embeddings", None)
         if context is not None and longest > context:
             raise ValueError(
-                f"a conversation may need {longest} tokens (longest prompt plus {num_replies} replies of "
+                f"a conversation may need {longest} tokens (longest prompt, the user's turns, {num_replies} replies of "
                 f"{max_tokens}), the model holds {context}: lower model.max_tokens"
             )
 

@@ -73,10 +73,10 @@ class Sampler(Protocol):
         """The ids between a reply and the next one, when the user says `text`; they end a truncated reply's turn."""
         ...
 
-    def check_can_play(self, prompts: Mapping[str, str], *, num_replies: int, max_tokens: int) -> None:
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:
         """Raise ValueError, before anything expensive, if conversations on `prompts` (by problem id) cannot be played.
 
-        A conversation has `num_replies` replies of at most `max_tokens` each.
+        A conversation has a reply of at most `max_tokens` to its prompt and to each text that the user says after it.
         """
         ...
 

@@ -33,7 +33,7 @@ class Replay:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002  recorded
         return [self._play(request) for request in requests]
 
-    def check_can_play(self, prompts: Mapping[str, str], *, num_replies: int, max_tokens: int) -> None:  # noqa: ARG002  recorded
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:  # noqa: ARG002  recorded
         """Raise ValueError unless every problem was recorded, with enough attempts."""
         missing = [problem for problem in prompts if (problem, 0) not in self._attempts]
         if missing:
@@ -42,6 +42,7 @@ class Replay:
                 f"{missing[0]}; its own ids look like {next(iter(self._attempts))[0]}. If its rows carry their own "
                 "prompt and test, give the same file as task.path"
             )
+        num_replies = 1 + len(said)
         short = [problem for problem in prompts if len(self._attempts[problem, 0]) < num_replies]
         if short:
             raise ValueError(f"{self._path} records fewer than {num_replies} attempts for {short[0]}")

@@ -27,7 +27,7 @@ class Scripted:
     def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
         return self._template.bridge(text, truncated=truncated)
 
-    def check_can_play(self, prompts: Mapping[str, str], *, num_replies: int, max_tokens: int) -> None: ...
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None: ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         return [self._reply(self._replies[request.seed % len(self._replies)], sampling) for request in requests]
