@@ -102,6 +102,7 @@ class Completion:
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]  # of each token under the sampling distribution, same length as token_ids
     truncated: bool
+    recorded: bool | None = None  # whether a recording says that it was right, where it says anything
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ def episode_row(episode: Episode) -> dict[str, Any]:
         row[f"tokens_{t}"] = len(attempt.completion.token_ids)
         row[f"truncated_{t}"] = attempt.completion.truncated
         row[f"grading_seconds_{t}"] = attempt.verdict.seconds
+        if attempt.completion.recorded is not None:
+            row[f"recorded_{t}"] = attempt.completion.recorded
         if t > 1:
             before = episode.attempts[t - 2]
             texts = before.completion.text, attempt.completion.text

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from bench.episode import Episode
 from bench.metrics import estimate, summarise
 from bench.report import main
 from bench.reporting.paper import paper_row, paper_tables
 from bench.reporting.terminal import print_main_table
-from bench.results import RunKey, load_episodes
+from bench.results import Run, RunKey, load_episodes
+from tests.made_episodes import episode
 from tests.made_results import CHANCES, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -235,3 +238,24 @@ def test_the_door_opens_as_a_script(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "there is no run" in done.stderr
+
+
+def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    played = [replayed("p0", grades=(0, 1), labels=(False, True)), replayed("p1", grades=(0, 1), labels=(False, False))]
+    key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
+    config = {"task": {"source": "local"}}
+    with Run.claim(key, tmp_path, config) as run:
+        run.save_evaluation("greedy", played, {episode.problem.id: "?" for episode in played}, {"asked": {}})
+    print_main_table(tmp_path)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "would be 0.0 / 50.0 / 50.0 / 50.0 / 0.0" in told
+    assert "1 of 4 verdicts: p1 attempt 2" in told
+
+
+def replayed(problem: str, *, grades: tuple[int, int], labels: tuple[bool, bool]) -> Episode:
+    whole = episode(grades, problem=problem)
+    attempts = tuple(
+        replace(attempt, completion=replace(attempt.completion, recorded=label))
+        for attempt, label in zip(whole.attempts, labels, strict=True)
+    )
+    return replace(whole, attempts=attempts)

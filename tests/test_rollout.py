@@ -8,6 +8,7 @@ from bench.episode import Problem, Sampling, Turn, Verdict
 from bench.policies.learner import Learner
 from bench.policies.replay import Replay, read_recording
 from bench.policies.scripted import Scripted
+from bench.records import episode_row
 from bench.rollout import Player, request_seed, stitch
 from tests.made_episodes import EqualsGold, Riddles
 
@@ -131,4 +132,20 @@ def test_a_bad_line_of_a_recording_is_refused_by_file_and_line(tmp_path, line: s
     path = tmp_path / "recording.jsonl"
     path.write_text(f'{{"problem_id": "one", "attempts": ["a"]}}\n{line}\n')
     with pytest.raises(ValueError, match=r"recording\.jsonl, line 2"):
+        read_recording(path, str)
+
+
+def test_a_recordings_own_labels_are_kept_and_grade_nothing(tmp_path):
+    path = tmp_path / "recording.jsonl"
+    path.write_text('{"problem_id": "one", "attempts": ["no", "uno"], "passed": [true, true]}\n')
+    (episode,) = player().play(Replay(path, str), PROBLEMS[:1], script=SCRIPT, sampling=SAMPLING, label="x")
+    assert [attempt.completion.recorded for attempt in episode.attempts] == [True, True]
+    assert episode.rewards == (0.0, 1.0)
+    assert [episode_row(episode)[f"recorded_{t}"] for t in (1, 2)] == [True, True]
+
+
+def test_labels_that_are_not_one_per_attempt_are_refused(tmp_path):
+    path = tmp_path / "recording.jsonl"
+    path.write_text('{"problem_id": "one", "attempts": ["no", "uno"], "passed": [true]}\n')
+    with pytest.raises(ValueError, match="one per attempt"):
         read_recording(path, str)

@@ -1,13 +1,15 @@
 """Attempts that somebody recorded, played as if they were sampled now: any system's traces can be graded and compared.
 
 A recording is JSON lines with `problem_id` and `attempts` (a list of texts, in turn order); `sample` (default 0)
-tells several conversations about one problem apart.
+tells several conversations about one problem apart. `passed`, a list of true and false, may say which attempts were
+right: it grades nothing, and is kept so that labels and verdicts can be compared.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.episode import Completion, Request, Sampling
@@ -48,14 +50,22 @@ class Replay:
             raise ValueError(f"{self._path} records fewer than {num_replies} attempts for {short[0]}")
 
     def _play(self, request: Request) -> Completion:
-        text = self._attempts[request.problem_id, request.sample][request.turn]
-        ids = tuple(map(ord, text))
-        return Completion(text=text, token_ids=ids, logprobs=(0.0,) * len(ids), truncated=False)
+        recorded = self._attempts[request.problem_id, request.sample][request.turn]
+        ids = tuple(map(ord, recorded.text))
+        return Completion(recorded.text, ids, (0.0,) * len(ids), truncated=False, recorded=recorded.passed)
 
 
-def read_recording(path: Path, canonical_id: Callable[[str | int], str]) -> dict[tuple[str, int], list[str]]:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One attempt of a recording; `passed` is None where it has no labels."""
+
+    text: str
+    passed: bool | None
+
+
+def read_recording(path: Path, canonical_id: Callable[[str | int], str]) -> dict[tuple[str, int], list[Recorded]]:
     """Attempts by (problem id, sample). Raises ValueError with file and line number on a line that cannot be used."""
-    attempts: dict[tuple[str, int], list[str]] = {}
+    attempts: dict[tuple[str, int], list[Recorded]] = {}
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -70,9 +80,12 @@ def read_recording(path: Path, canonical_id: Callable[[str | int], str]) -> dict
                 ) from None
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                 raise ValueError(f"{path}, line {number}: 'attempts' must be a list of texts")
+            labels = row.get("passed", [None] * len(texts))
+            if not isinstance(labels, list) or len(labels) != len(texts) or {*map(type, labels)} - {bool, type(None)}:
+                raise ValueError(f"{path}, line {number}: 'passed' must be a list of true or false, one per attempt")
             if key in attempts:
                 raise ValueError(f"{path}, line {number}: {key[0]} sample {key[1]} was recorded before")
-            attempts[key] = texts
+            attempts[key] = [Recorded(*pair) for pair in zip(texts, labels, strict=True)]
     if not attempts:
         raise ValueError(f"{path} records no attempts")
     return attempts

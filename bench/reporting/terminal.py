@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 from bench.metrics import Estimate
 from bench.reporting.completeness import Completeness, completeness, completeness_table
 from bench.reporting.paper import paper_row
+from bench.reporting.recorded import recorded_note
 from bench.reporting.study import Cell, Setting, by_setting, find_cells
 from bench.reporting.style import METRIC_LABELS, NOT_PRINTED, method_style, show_number
 from bench.reporting.tables import METRICS, setting_notes
@@ -35,7 +36,8 @@ def print_cells(cells: list[Cell], rows: list[Completeness], console: Console) -
     absent = {(row.setting, row.method): tuple(sorted((*row.unfinished, *row.missing))) for row in rows}
     for setting, group in by_setting(cells):
         console.print(setting_table(setting, group, absent))
-        console.print(f"[dim]{setting_notes(group)}[/dim]\n", highlight=False)
+        notes = [setting_notes(group), *filter(None, map(recorded_note, group))]
+        console.print(f"[dim]{' '.join(notes)}[/dim]\n", highlight=False)
 
 
 def setting_table(setting: Setting, cells: list[Cell], absent: dict[tuple[Setting, str], tuple[int, ...]]) -> RichTable:
