@@ -147,7 +147,8 @@ def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tune
     assert training in names("training")
     assert task in TASKS
     assert not method or method in names("method")
-    plain = composed(f"task={task}", *([f"method={method}"] if method else [])).config
+    other = next(name for name in names("training") if name != training)
+    plain = composed(f"training={other}", f"task={task}", *([f"method={method}"] if method else [])).config
     told = composed(f"training={training}", f"task={task}", *([f"method={method}"] if method else [])).config
     group = "method" if method else "training"
     assert told[group] != plain[group]

@@ -98,7 +98,7 @@ def test_every_process_draws_the_same_problems():
     assert there.stdout.strip() == here
 
 
-def test_half_of_the_entries_that_test_problems_need_are_in_no_training_problem():
+def test_a_good_part_of_the_entries_that_test_problems_need_is_in_no_training_problem():
     def entries(split: str) -> set[tuple[int, int]]:
         needed = set()
         for *functions, value in world.split_keys()[split]:
@@ -107,8 +107,8 @@ def test_half_of_the_entries_that_test_problems_need_are_in_no_training_problem(
                 value = world.world().tables.inputs_FV[function, value]
         return needed
 
-    share = len(entries("test") & entries("train")) / len(entries("test"))
-    assert 0.3 < share < 0.7
+    untrained = len(entries("test") - entries("train")) / len(entries("test"))
+    assert 0.2 < untrained < 0.7
 
 
 @given(level=levels, seed=seeds)

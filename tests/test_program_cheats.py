@@ -87,7 +87,6 @@ def test_cheating_programs_get_the_grade_of_what_they_did(verifier: ProgramVerif
         "equal_to_everything": Grade.WRONG,
         "sleeps_past_the_limit": Grade.TIMEOUT,
         "stops_itself": Grade.TIMEOUT,
-        "memory_bomb": Grade.MEMORY,
         "sockets": Grade.ERROR,
         "list_in_itself": Grade.ERROR,
         "nested_brackets": Grade.UNPARSEABLE,
@@ -95,6 +94,12 @@ def test_cheating_programs_get_the_grade_of_what_they_did(verifier: ProgramVerif
     for name, grade in grades.items():
         program = (Path(__file__).parent / "cheats" / f"{name}.py").read_text()
         assert verifier.submit(Problem(name, "", "", tests=ASSERTS), program).result().grade is grade, name
+
+
+def test_a_memory_bomb_meets_its_limit_however_long_it_may_run() -> None:
+    program = (Path(__file__).parent / "cheats" / "memory_bomb.py").read_text()
+    with ProgramVerifier(Grading(workers=1, program_seconds=60, memory_mb=512)) as patient:
+        assert patient.submit(Problem("bomb", "", "", tests=ASSERTS), program).result().grade is Grade.MEMORY
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from bench.episode import Problem
 NUM_VALUES = 20
 NUM_FUNCTIONS = 100
 LEVEL_SHARES = {1: 0.2, 2: 0.4, 3: 0.4}  # a problem's level is the number of its functions
-SPLIT_SIZES = {"test": 500, "dev": 500, "train": 600}  # drawn in this order, none repeating one before it
+SPLIT_SIZES = {"test": 500, "dev": 500, "train": 1200}  # drawn in this order, none repeating one before it
 WORLD_SEED = 7
 SPLIT_SEEDS = {"test": 13, "dev": 14, "train": 15}
 
