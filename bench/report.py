@@ -2,6 +2,7 @@
 
 python bench/report.py                          reads results/, writes results/tables and results/figures
 python bench/report.py --evaluation sampled     another evaluation than the greedy one
+python bench/report.py --grader hendrycks       also tables/main_hendrycks: stored math answers, graded again
 python bench/report.py --html                   also results/report.html, with everything in one file
 """
 
@@ -9,15 +10,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from bench.grading.answers import GRADERS
 from bench.reporting import curves, figures
 from bench.reporting.completeness import completeness, completeness_table
 from bench.reporting.page import save_page
 from bench.reporting.panels import save_figure
 from bench.reporting.paper import paper_tables
+from bench.reporting.regrade import ANSWER_TASKS, regraded
 from bench.reporting.reproduction import reproduced_table
 from bench.reporting.study import find_cells
 from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
@@ -29,7 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit code: 1, with the reason on stderr, where there is nothing to report or it cannot be trusted."""
     asked = parse(arguments)
     try:
-        return report(asked.results, evaluation=asked.evaluation, distance=asked.distance, page=asked.html)
+        return report(
+            asked.results,
+            evaluation=asked.evaluation,
+            distance=asked.distance,
+            grader=asked.grader,
+            page=asked.html,
+        )
     except ValueError as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
@@ -42,11 +52,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--distance", choices=sorted(figures.DISTANCES), default="indel", help="edit distance of the histograms"
     )
+    parser.add_argument(
+        "--grader", choices=GRADERS, help="grade the stored math answers again, for a second main table"
+    )
     parser.add_argument("--html", action="store_true", help="also write report.html, one file with everything")
     return parser.parse_args(arguments)
 
 
-def report(results: Path, *, evaluation: str, distance: str, page: bool) -> int:
+def report(results: Path, *, evaluation: str, distance: str, grader: str | None, page: bool) -> int:
     rows = completeness(results, evaluation=evaluation)
     if not rows:
         raise ValueError(f"there is no run under {results}; make some with python bench/run.py, or give --results")
@@ -66,6 +79,16 @@ def report(results: Path, *, evaluation: str, distance: str, page: bool) -> int:
         budget_table(cells, evaluation=evaluation),
         *(reproduced_table(printed, cells) for printed in paper_tables()),
     ]
+    if grader:
+        again = [
+            regraded(cell, grader=grader, evaluation=evaluation) for cell in cells if cell.setting.task in ANSWER_TASKS
+        ]
+        if not again:
+            raise ValueError(f"--grader grades answers again, and no run of {', '.join(ANSWER_TASKS)} has finished")
+        tables.append(replace(main_table(again, rows), name=f"main_{grader}"))
+        console.print(f"Graded again by {grader}:")
+        print_cells(again, rows, console)
+        console.print("As the runs were graded:")
     written = [path for table in tables for path in save_table(table, results / "tables")]
     drawn = {
         "edit_distance": figures.edit_distance(cells, distance=distance),

@@ -187,3 +187,9 @@ def test_the_string_match_of_the_math_paper_knows_typography_only(gold, answer, 
 def test_rules_do_not_overlap():
     equal, different = (set(itertools.chain(*table.values())) for table in (EQUAL, DIFFERENT))
     assert not equal & different
+
+
+def test_the_string_match_reads_an_answer_between_dollars():
+    assert same_string("12", "$12$")
+    assert same_string(r"\frac{1}{2}", r" $\frac{1}{2}$ ")
+    assert not same_string("12", "$1$ or $2$")

@@ -16,6 +16,8 @@ from bench.episode import Episode
 from bench.metrics import estimate, summarise
 from bench.report import main
 from bench.reporting.paper import paper_row, paper_tables
+from bench.reporting.regrade import regraded
+from bench.reporting.study import find_cells
 from bench.reporting.terminal import print_main_table
 from bench.results import Run, RunKey, load_episodes
 from tests.made_episodes import episode
@@ -259,3 +261,27 @@ def replayed(problem: str, *, grades: tuple[int, int], labels: tuple[bool, bool]
         for attempt, label in zip(whole.attempts, labels, strict=True)
     )
     return replace(whole, attempts=attempts)
+
+
+def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
+    said = "Final Answer: The final answer is ${}$. I hope it is correct."
+    whole = episode((1, 1), problem="p")
+    texts = [said.format("\\frac{2}{4}"), said.format("\\frac{1}{2}")]
+    attempts = tuple(
+        replace(attempt, completion=replace(attempt.completion, text=text))
+        for attempt, text in zip(whole.attempts, texts, strict=True)
+    )
+    problem = replace(whole.problem, gold="\\frac{1}{2}")
+    key = RunKey(method="base", task="math", model="m", variant="main", seed=0)
+    with Run.claim(key, tmp_path, {"task": {"source": "local"}}) as run:
+        run.save_evaluation("greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
+    (cell,) = find_cells(tmp_path, evaluation="greedy")
+    by_meaning = regraded(cell, grader="math_verify", evaluation="greedy").estimates
+    by_string = regraded(cell, grader="hendrycks", evaluation="greedy").estimates
+    assert [by_meaning[f"accuracy@t{t}"].value for t in (1, 2)] == [1.0, 1.0]
+    assert [by_string[f"accuracy@t{t}"].value for t in (1, 2)] == [0.0, 1.0]
+
+
+def test_a_report_with_a_second_grader_has_a_second_main_table(reported: Path):
+    assert main(["--results", str(reported), "--grader", "hendrycks"]) == 0
+    assert (reported / "tables" / "main_hendrycks.csv").is_file()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 _REMOVED = re.compile(r"\n|\\!|\\left|\\right|\^\{\\circ\}|\^\\circ|\\\$|\\%")
+_DOLLARS = re.compile(r"\s*\$+((?:[^$\\]|\\.)*)\$+\s*", re.DOTALL)
 _UNIT = r"\text{ "
 _BARE_POINT = re.compile(r"(^|[ {])\.")
 _ROOT = re.compile(r"\\sqrt(?!\{)(.)")
@@ -25,6 +26,8 @@ def same_string(gold: str, answer: str) -> bool:
 
 
 def _rewrite(answer: str) -> str:
+    if enclosed := _DOLLARS.fullmatch(answer):  # the paper's closing sentence has the answer between dollars
+        answer = enclosed[1]
     text = _REMOVED.sub("", answer.replace("\\\\", "\\").replace(r"\tfrac", r"\frac").replace(r"\dfrac", r"\frac"))
     if text.count(_UNIT) == 1:
         text = text.partition(_UNIT)[0]

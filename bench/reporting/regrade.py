@@ -1,0 +1,51 @@
+"""Stored attempts, graded again by another grader of math answers: no model, no GPU, the texts are all there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.episode import Problem
+from bench.grading.answers import AnswerVerifier
+from bench.grading.verifier import Grading
+from bench.metrics import estimate
+from bench.reporting.study import Cell
+
+ANSWER_TASKS = ("math",)  # whose attempts end in an answer; programs have one grader, their tests
+
+
+def regraded(cell: Cell, *, grader: str, evaluation: str) -> Cell:
+    """The cell with every attempt's grade and answer as `grader` sees them ("math_verify" or "hendrycks").
+
+    Raises ValueError where a run's transcripts and its episodes are not of the same conversations.
+    """
+    frames = []
+    with AnswerVerifier(Grading(), grader=grader) as verifier:
+        for run in cell.runs:
+            rows = list(_transcripts(run.path / evaluation))
+            episodes = cell.episodes_of(run.key.seed).copy()
+            keys = list(zip(episodes["problem_id"], episodes["sample"], strict=True))
+            if keys != [(row["problem_id"], row["sample"]) for row in rows]:
+                raise ValueError(f"{run.path / evaluation}: transcripts and episodes differ; play the run again")
+            waiting = [
+                [verifier.submit(Problem(row["problem_id"], "", row["gold"]), text) for text in row["attempts"]]
+                for row in rows
+            ]
+            for t, column in enumerate(zip(*waiting, strict=True), start=1):
+                verdicts = [future.result() for future in column]
+                episodes[f"grade_{t}"] = [verdict.grade.value for verdict in verdicts]
+                episodes[f"answer_{t}"] = [verdict.answer for verdict in verdicts]
+            frames.append(episodes)
+    frame = pd.concat(frames)
+    return replace(cell, episodes=frame, estimates=estimate(frame))
+
+
+def _transcripts(folder: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(folder / "transcripts.jsonl.gz", "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
