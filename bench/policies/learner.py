@@ -139,12 +139,6 @@ class Learner:
             told.add(scores, loss, trained_N=(weights_N != 0) | (kl_coefficients_N != 0))
         return told.means(len(credits))
 
-    def score(self, credits: Sequence[Credit]) -> list[Scores]:
-        """Log-probabilities and divergences of every attempt, without gradients; for checks and for validation loss."""
-        self.model.eval()
-        with torch.no_grad():
-            return [self._score([credit]) for credit in credits]
-
     def reset(self) -> None:
         self.model = self._load_base()
         self._optimizer = None

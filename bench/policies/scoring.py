@@ -31,7 +31,6 @@ class Scores:
     sampled_logprobs_N: torch.Tensor  # what the sampler said
     attempts_N: torch.Tensor  # number of the attempt within the batch, ascending
     places_N: torch.Tensor  # 0 for a first attempt's token, 1 for a second's, ...
-    episodes_N: torch.Tensor  # number of the episode within the batch
 
     def per_token(self, values: Sequence[Sequence[float]]) -> torch.Tensor:
         """`values[episode][attempt]`, spread over the attempts' tokens."""
@@ -81,7 +80,6 @@ def score(
         sampled_logprobs_N=torch.tensor(sampled, device=device),
         attempts_N=firsts[rows_N] + places_N,
         places_N=places_N,
-        episodes_N=rows_N,
     )
 
 
