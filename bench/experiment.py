@@ -24,6 +24,7 @@ from bench.rollout import Player
 from bench.tasks.task import Task
 from bench.tracking import Tracking, open_wandb
 from bench.training.budget import Training
+from bench.training.reinforce import Selection
 
 _SHOWN_TRANSCRIPTS = 20  # in W&B; all of them are in transcripts.jsonl.gz
 _PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
@@ -146,6 +147,8 @@ def _check_conversations(experiment: Experiment, sampler: Sampler) -> None:
         )
     if method.trains:
         prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}
+        if experiment.training.rl.selection is Selection.best_dev:
+            prompts |= {problem.id: task.prompt(problem) for problem in task.problems("dev")}
         longest = max(experiment.training.rl.sampling.max_tokens, experiment.training.sft.sampling.max_tokens)
         sampler.check_can_play(prompts, said=said, max_tokens=longest)
 

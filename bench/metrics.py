@@ -10,6 +10,7 @@ Array axes: S seeds, P problems, M metrics, R resamples.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -43,7 +44,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Left minus right on the same problems; `p_value` is two-sided, from the same resamples as the interval."""
+    """A contrast of methods on the same problems, as left minus right. `p_value` is two-sided, from the resamples."""
 
     difference: Estimate
     p_value: float
@@ -147,16 +148,24 @@ def estimate(episodes: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def compare(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, Comparison]:
-    """Left minus right for each metric of both; each resample draws the same problems for both, and seeds for each."""
-    names, left_SPM, right_SPM = _paired(left, right)
-    differences_PM = left_SPM.mean(axis=0) - right_SPM.mean(axis=0)
-    rng = np.random.default_rng(0)  # one for both: their problems are the same draws, their seeds are not
-    drawn_RM = _resampled_means(left_SPM, rng) - _resampled_means(right_SPM, rng)
+    """Left minus right for each metric of both."""
+    return contrast([(1.0, left), (-1.0, right)])
+
+
+def contrast(terms: Sequence[tuple[float, pd.DataFrame]]) -> dict[str, Comparison]:
+    """A weighted sum over methods of each metric that all of them have, as 1 × this − 0.5 × that.
+
+    Each resample draws the same problems for all terms, and seeds for each term by itself.
+    """
+    names, values = _aligned([episodes for _, episodes in terms])
+    weighted = list(zip([weight for weight, _ in terms], values, strict=True))
+    totals_PM = np.sum([weight * values_SPM.mean(axis=0) for weight, values_SPM in weighted], axis=0)
+    rng = np.random.default_rng(0)  # one for all: their problems are the same draws, their seeds are not
+    drawn_RM = np.sum([weight * _resampled_means(values_SPM, rng) for weight, values_SPM in weighted], axis=0)
+    weights = [weight for weight, _ in terms]
     comparisons = {}
     for m, name in enumerate(names):
-        lowest, highest = _extremes(name)
-        width = highest - lowest
-        difference = _interval(differences_PM[:, m], drawn_RM[:, m], (-width, width), len(differences_PM))
+        difference = _interval(totals_PM[:, m], drawn_RM[:, m], _extremes(name, weights), len(totals_PM))
         tail = min((drawn_RM[:, m] <= 0).sum(), (drawn_RM[:, m] >= 0).sum())
         p_value = min(1.0, 2 * (1 + tail) / (1 + NUM_RESAMPLES))
         comparisons[name] = Comparison(difference=difference, p_value=float(p_value))
@@ -168,7 +177,7 @@ def mcnemar(left: pd.DataFrame, right: pd.DataFrame, *, attempt: int) -> McNemar
     for episodes in (left, right):
         if episodes["problem_id"].duplicated().any():
             raise ValueError("McNemar's test takes one run with one sample per problem; use compare() for more")
-    _refuse_unpaired(left, right)
+    _refuse_unpaired([left, right])
     left_correct, right_correct = (
         (episodes.set_index("problem_id")[f"grade_{attempt}"] == Grade.CORRECT).sort_index()
         for episodes in (left, right)
@@ -205,22 +214,23 @@ def majority_accuracy(episodes: pd.DataFrame, *, attempt: int) -> float:
     return num_right / len(groups)
 
 
-def _refuse_unpaired(left: pd.DataFrame, right: pd.DataFrame) -> None:
-    for episodes in (left, right):
+def _refuse_unpaired(frames: Sequence[pd.DataFrame]) -> None:
+    for episodes in frames:
         check_episodes(episodes)
-    unpaired = set(left["problem_id"]) ^ set(right["problem_id"])
-    if unpaired:
-        raise ValueError(f"a paired test needs the same problems; {len(unpaired)} are not in both, as {min(unpaired)}")
+    for episodes in frames[1:]:
+        unpaired = set(frames[0]["problem_id"]) ^ set(episodes["problem_id"])
+        if unpaired:
+            raise ValueError(
+                f"a paired test needs the same problems; {len(unpaired)} are not in both, as {min(unpaired)}"
+            )
 
 
-def _paired(left: pd.DataFrame, right: pd.DataFrame) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The metrics that both have, and the values of each side."""
-    _refuse_unpaired(left, right)
-    left_names, left_SPM = _by_seed_and_problem(left)
-    right_names, right_SPM = _by_seed_and_problem(right)
-    names = [name for name in left_names if name in right_names]
-    left_SPM = left_SPM[:, :, [left_names.index(name) for name in names]]
-    return names, left_SPM, right_SPM[:, :, [right_names.index(name) for name in names]]
+def _aligned(frames: Sequence[pd.DataFrame]) -> tuple[list[str], list[np.ndarray]]:
+    """The metrics that all have, and each one's values of them, [S, P, M]."""
+    _refuse_unpaired(frames)
+    tables = [_by_seed_and_problem(episodes) for episodes in frames]
+    names = [name for name in tables[0][0] if all(name in others for others, _ in tables)]
+    return names, [values_SPM[:, :, [own.index(name) for name in names]] for own, values_SPM in tables]
 
 
 def _seeds_of(episodes: pd.DataFrame) -> pd.Series:
@@ -254,12 +264,14 @@ def _resampled_means(values_SPM: np.ndarray, rng: np.random.Generator) -> np.nda
     return np.einsum("rs,rsm->rm", seed_weights_RS, means_RSM)
 
 
-def _extremes(name: str) -> tuple[float, float]:
-    """Between which two numbers a metric must lie; equal ends where nothing is known (tokens, seconds)."""
+def _extremes(name: str, weights: Sequence[float] = (1.0,)) -> tuple[float, float]:
+    """Between which two numbers a weighted sum of a metric must lie; equal ends where nothing is known of it."""
     kind = name.split("@")[0]
     if kind in ("tokens", "grading_seconds"):
         return 0.0, 0.0
-    return (-1.0, 1.0) if kind == "delta" else (0.0, 1.0)
+    lowest, highest = (-1.0, 1.0) if kind == "delta" else (0.0, 1.0)
+    ends = [sorted((weight * lowest, weight * highest)) for weight in weights]
+    return sum(low for low, _ in ends), sum(high for _, high in ends)
 
 
 def _interval(values: np.ndarray, means_R: np.ndarray, extremes: tuple[float, float], num_problems: int) -> Estimate:

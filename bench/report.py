@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.grading.answers import GRADERS
 from bench.reporting import curves, figures
+from bench.reporting.claims import claims_table, findings
 from bench.reporting.completeness import completeness, completeness_table
 from bench.reporting.page import save_page
 from bench.reporting.panels import save_figure
@@ -25,7 +26,7 @@ from bench.reporting.regrade import ANSWER_TASKS, regraded
 from bench.reporting.reproduction import reproduced_table
 from bench.reporting.study import find_cells
 from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
-from bench.reporting.terminal import print_cells, print_completeness
+from bench.reporting.terminal import print_cells, print_claims, print_completeness
 from bench.reporting.writing import save_table
 
 
@@ -79,6 +80,9 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
         budget_table(cells, evaluation=evaluation),
         *(reproduced_table(printed, cells) for printed in paper_tables()),
     ]
+    judged = findings(cells)
+    if judged:
+        tables.append(claims_table(judged))
     if grader:
         again = [
             regraded(cell, grader=grader, evaluation=evaluation) for cell in cells if cell.setting.task in ANSWER_TASKS
@@ -92,10 +96,12 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
     written = [path for table in tables for path in save_table(table, results / "tables")]
     drawn = {
         "edit_distance": figures.edit_distance(cells, distance=distance),
+        "edit_distance_training": figures.training_data(cells, distance=distance),
         "levels": figures.levels(cells),
         "attempts": figures.attempts(cells),
         "training_accuracy": curves.training_accuracy(cells),
         "answer_changes": curves.answer_changes(cells),
+        "generalisation": curves.generalisation(cells),
     }
     for name, figure in drawn.items():
         if figure is not None:
@@ -105,6 +111,7 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
         written.append(save_page(results / "report.html", tables=[overview, *tables], figures=images))
 
     print_cells(cells, rows, console)
+    print_claims(judged, console)
     console.print(f"{len(written)} files in {results}: tables/, figures/" + (", report.html" if page else ""))
     return 0
 

@@ -243,6 +243,12 @@ def log_of(run: RunFolder) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def training_data_of(run: RunFolder) -> pd.DataFrame | None:
+    """What the weights were fitted to, as episodes.parquet; of several iterations the last. None: nothing imitated."""
+    files = sorted((run.path / "training_data").glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+    return pd.read_parquet(files[-1]) if files else None
+
+
 def _not_writable(folder: Path, error: OSError) -> str:
     return f"results folder {folder} cannot be written ({error}); set results=<another folder>"
 

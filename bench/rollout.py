@@ -83,6 +83,10 @@ class Player:
         self.ledger = Ledger()
         self._verifier = verifier
 
+    def aside(self) -> Player:
+        """The same with a ledger of its own: for measuring while training, which is no part of its budget."""
+        return Player(self.task, self._verifier, seed=self.seed)
+
     def play(
         self,
         sampler: Sampler,

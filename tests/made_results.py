@@ -14,6 +14,7 @@ CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, brok
     "pair_sft": (0.55, 0.15, 0.1),
     "score": (0.7, 0.4, 0.05),
 }
+PROBES = ("fixed_train", "fixed_validation", "self_generated_validation")
 MANIFEST = {
     "budget": {"sampled_episodes": 100, "sampled_tokens": 2000, "updates": 10, "trained_tokens": 1500},
     "token_unit": "tokens",
@@ -70,5 +71,10 @@ def make_run(
             grown = update / num_updates
             rates = {"train/accuracy@t1": 0.5 + grown / 4, "train/accuracy@t2": 0.4 + grown / 2}
             run.log(update=update, stage=stage, **rates, **{"train/answer_change_rate": 0.4 - grown / 3})
+        if method == "pair_sft":
+            run.save_training_data(method, episodes[:30])
+            for update in range(0, num_updates + 1, 5):
+                told = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
+                run.log(update=update, stage=method, **told)
         run.save_evaluation("greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, MANIFEST)
         return run.folder

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -101,14 +102,17 @@ def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:
     return compose_plan(["method=score", *where, *quick, *overrides])
 
 
-@pytest.mark.parametrize("die_at", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("die_at", "override"),
+    [*((step, "method.adaptive_beta2=false") for step in (1, 2, 3, 5)), (3, "method.adaptive_beta2=true")],
+)
 def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
-    die_at: int, tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    die_at: int, override: str, tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Six steps in two stages, checkpoints every two: it dies inside a window, at its end, and in either stage."""
-    whole = trained_by(tmp_path / "whole", tiny_model_folder)
+    whole = trained_by(tmp_path / "whole", tiny_model_folder, override)
     conduct(whole)
-    broken = trained_by(tmp_path / "broken", tiny_model_folder)
+    broken = trained_by(tmp_path / "broken", tiny_model_folder, override)
     steps = 0
     metrics = reinforce_module.training_metrics
 
@@ -164,6 +168,52 @@ def test_the_best_window_decides_which_weights_a_stage_ends_with(
         kept[selection] = (find_runs(tmp_path / selection)[0].path / "weights" / "model.safetensors").read_bytes()
     assert seen[:3] == [(0.0, 0.0), (1.0, 1.0), (0.0, 0.0)]
     assert kept["best_reward"] != kept["last"]
+
+
+def test_the_dev_split_may_decide_instead_and_costs_nothing_of_the_budget(tmp_path: Path, tiny_model_folder: Path):
+    asked = ["method.stage1_fraction=0", "training.rl.selection=best_dev", "training.rl.num_steps=6"]
+    plan = trained_by(tmp_path, tiny_model_folder, *asked)
+    plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=plan.experiment.task.problems("train")[:3])
+    conduct(plan)
+    (run,) = find_runs(tmp_path)
+    log = log_of(run)
+    assert list(log.loc[log["dev/accuracy"].notna(), "step"]) == [2, 4, 6]
+    assert (
+        run.manifest("greedy")["budget"]["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.samples_per_problem
+    )
+
+
+def test_a_checkpoint_chosen_on_a_dev_split_that_is_not_there_is_refused_before_training(
+    tmp_path: Path, tiny_model_folder: Path
+):
+    plan = trained_by(tmp_path, tiny_model_folder, "training.rl.selection=best_dev")
+    plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=())
+    with pytest.raises(ValueError, match=r"there are no dev problems: set task.num_dev"):
+        conduct(plan)
+    assert not (find_runs(tmp_path)[0].path / "train.jsonl").exists()
+
+
+@pytest.mark.parametrize("method", ["pair_sft", "pair_sft_plus"])
+def test_probing_pair_sft_through_the_epoch_changes_neither_its_weights_nor_its_budget(method: str, tmp_path: Path):
+    weights, budgets, logs = [], [], []
+    for every in (0, 3):
+        results = tmp_path / str(every)
+        asked = [f"method={method}", f"training.sft.probe_every={every}", "training.sft.probe_problems=5"]
+        asked += ["training.sft.samples_per_problem=1", "task.num_train=40", "task.num_test=2", "tracking=none"]
+        conduct(compose_plan([*asked, "training.sft.batch_size=2", f"results={results}"]))
+        (run,) = find_runs(results)
+        weights.append((run.path / "weights" / "model.safetensors").read_bytes())
+        budgets.append(run.manifest("greedy")["budget"])
+        logs.append(log_of(run))
+    assert weights[0] == weights[1]
+    assert budgets[0] == budgets[1]
+    without, probed = logs
+    assert not any(column.startswith("probe/") for column in without)
+    rows = probed[probed["probe/fixed_train"].notna()]
+    last = budgets[0]["updates"]
+    assert list(rows["update"]) == [*range(0, last, 3), last]
+    for curve in ("fixed_train", "fixed_validation", "self_generated_validation"):
+        assert rows[f"probe/{curve}"].between(0, 1).all()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class EnumeratedPlayer:
 
 def train(method: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trained:
     """Run the method's own train() with the loops replaced by recorders."""
-    plan = compose_plan([f"method={method}", "training=paper", *overrides])
+    plan = compose_plan([f"method={method}", "training=paper", "training.sft.probe_every=0", *overrides])
     chosen = plan.experiment.method
     told = Trained()
     for module in (
@@ -88,6 +88,7 @@ STAGE1 = (nothing, second, (BETA2, BETA1))
 EXPECTED = {
     "multi_turn_rl": [(nothing, second, (BETA1, BETA1))],
     "score": [STAGE1, (first, shaped, (BETA1, BETA1))],
+    "score_stage1": [STAGE1],
     "score_wo_stage1": [(first, shaped, (BETA1, BETA1))],
     "score_wo_reward_shaping": [STAGE1, (first, second, (BETA1, BETA1))],
     "score_wo_online_turn1": [STAGE1, (first, shaped, (BETA1, BETA1))],

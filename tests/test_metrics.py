@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.episode import Grade
-from bench.metrics import compare, estimate, majority_accuracy, mcnemar, num_attempts, pass_at_k, summarise
+from bench.metrics import compare, contrast, estimate, majority_accuracy, mcnemar, num_attempts, pass_at_k, summarise
 
 RIGHT, WRONG = Grade.CORRECT.value, Grade.WRONG.value
 
@@ -164,6 +164,22 @@ def test_a_paired_interval_is_narrower_than_unpaired_ones_where_methods_fail_ali
     assert paired.p_value < 0.01
     single = estimate(left)["accuracy@t2"]
     assert paired.difference.high - paired.difference.low < single.high - single.low
+
+
+def test_a_contrast_weighs_its_terms_on_the_same_problems() -> None:
+    left = from_counts(fixed=20, broken=0, both=100, neither=80)
+    right = frame(list(zip(left["grade_1"], left["grade_1"], strict=True)))
+    told = contrast([(1.0, left), (-0.5, right)])["accuracy@t2"].difference
+    assert told.value == pytest.approx(0.6 - 0.5 * 0.5)
+    whole = contrast([(1.0, left), (0.5, left), (-1.5, left)])["accuracy@t2"]
+    assert (whole.difference.value, whole.p_value) == (pytest.approx(0), 1)
+
+
+def test_a_contrast_without_any_spread_is_bounded_by_the_weights_of_its_terms() -> None:
+    never = from_counts(fixed=0, broken=0, both=0, neither=200)
+    bound = 1 - 0.025 ** (1 / 200)
+    told = contrast([(1.0, never), (-0.5, never)])["accuracy@t2"].difference
+    assert (told.low, told.high) == pytest.approx((-0.5 * bound, bound))
 
 
 def test_a_comparison_on_different_problems_is_refused_by_name() -> None:

@@ -32,9 +32,10 @@ def test_the_ablations_differ_from_score_in_one_value_each():
             for field, value in vars(compose_plan([f"method={name}"]).experiment.method).items()
             if value != score[field]
         }
-        for name in ("score_wo_stage1", "score_wo_reward_shaping", "score_wo_online_turn1")
+        for name in ("score_stage1", "score_wo_stage1", "score_wo_reward_shaping", "score_wo_online_turn1")
     }
     assert differing == {
+        "score_stage1": {"stage1_fraction"},
         "score_wo_stage1": {"stage1_fraction"},
         "score_wo_reward_shaping": {"alpha"},
         "score_wo_online_turn1": {"offline_fraction"},

@@ -24,6 +24,8 @@ from tests.made_episodes import episode
 from tests.made_results import CHANCES, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ("edit_distance", "edit_distance_training", "levels", "attempts")
+FIGURES += ("training_accuracy", "answer_changes", "generalisation")
 FIVE = ("accuracy_t1", "accuracy_t2", "delta", "delta_i_to_c", "delta_c_to_i")
 
 
@@ -59,7 +61,7 @@ def test_the_main_table_has_a_row_per_method_and_setting_with_intervals(reported
 
 
 def test_every_table_is_also_there_to_be_read(reported: Path) -> None:
-    names = ["main", "against_base", "seeds", "behaviour", "budget", "table1", "table2", "table3", "table4"]
+    names = ["main", "claims", "against_base", "seeds", "behaviour", "budget", "table1", "table2", "table3", "table4"]
     for name, suffix in product(names, ("csv", "md", "tex")):
         assert (reported / "tables" / f"{name}.{suffix}").stat().st_size > 0
     markdown = (reported / "tables" / "main.md").read_text(encoding="utf-8")
@@ -108,10 +110,10 @@ def test_each_seed_is_compared_with_the_same_seed_of_the_base(reported: Path) ->
 
 def test_every_figure_with_data_is_drawn_and_embedded(reported: Path) -> None:
     page = (reported / "report.html").read_text(encoding="utf-8")
-    for name in ("edit_distance", "levels", "attempts", "training_accuracy", "answer_changes"):
+    for name in FIGURES:
         assert (reported / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (reported / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == len(FIGURES)
     assert "SCoRe" in page
 
 

@@ -6,18 +6,22 @@ attempts that the base model sampled; the loss is on that response alone, for on
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import ClassVar
 
-from bench.episode import Attempt, Credit, Episode, Turn
+from bench.episode import Attempt, Credit, Episode, Problem, Turn
 from bench.policies.policy import Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed, stitch
 from bench.tasks.task import Task
 from bench.training.budget import Training
-from bench.training.fine_tune import fine_tune
+from bench.training.fine_tune import FineTuning, Probe, fine_tune
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -43,7 +47,8 @@ class PairSft:
         pairs = self._pairs(policy, player, episodes)
         run.save_training_data("pair_sft", pairs)
         credits = [Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)) for pair in pairs]
-        fine_tune(policy, player, run, training.sft, credits, stage="pair_sft")
+        probe = self._probe(policy, player, training.sft, episodes) if training.sft.probe_every else None
+        fine_tune(policy, player, run, training.sft, credits, stage="pair_sft", probe=probe)
 
     def _pairs(self, policy: Policy, player: Player, episodes: Sequence[Episode]) -> list[Episode]:
         """A stitched conversation per usable first attempt of a problem that was ever answered correctly."""
@@ -68,3 +73,42 @@ class PairSft:
                 )
             )
         return pairs
+
+    def _probe(self, policy: Policy, player: Player, settings: FineTuning, episodes: Sequence[Episode]) -> Probe:
+        """Accuracy of corrections, sampled, on three kinds of first attempts (the paper's Figure 5).
+
+        They are the base model's on training problems and on held-out ones, and the newest model's own on the latter:
+        where the first two rise and the third does not, what was learnt is to correct another model. To be called
+        before training starts, while the policy is the base model.
+        """
+        measure = player.aside()
+        script = player.task.script()
+        train = {episode.problem.id: episode for episode in episodes if episode.sample == 0}
+        fixed = {"fixed_train": list(train.values())[: settings.probe_problems]}
+        try:
+            held_out = player.task.problems("dev")[: settings.probe_problems]
+        except ValueError as error:
+            _LOG.warning("Figure 5 will have its training curve alone: %s", error)
+            held_out = ()
+        else:
+            fixed["fixed_validation"] = measure.play(
+                policy, held_out, script=(), sampling=settings.sampling, label="probe/base"
+            )
+
+        def accuracy(problems: Sequence[Problem], given: Mapping[tuple[str, int], Attempt]) -> float:
+            played = measure.play(
+                policy, problems, script=script, sampling=settings.sampling, label="probe", first_attempts=given
+            )
+            return fmean(episode.rewards[-1] for episode in played)
+
+        def probe() -> dict[str, float]:
+            found = {
+                name: accuracy(
+                    [episode.problem for episode in chosen],
+                    {(episode.problem.id, 0): episode.attempts[0] for episode in chosen},
+                )
+                for name, chosen in fixed.items()
+            }
+            return found | ({"self_generated_validation": accuracy(held_out, {})} if held_out else {})
+
+        return probe

@@ -39,6 +39,7 @@ class Score:
     alpha: float  # the bonus for progress; 0 is "w/o reward shaping"
     beta1: float  # KL coefficient of every attempt in both stages, but for those held in Stage I
     beta2: float  # KL coefficient of the attempts that Stage I holds to the base model
+    adaptive_beta2: bool  # scale it as training goes, so that the divergence costs that part of the reward
     stage1_fraction: float  # Stage I's part of the steps; 0 is "w/o Stage I", 1 is Stage I alone
     discount: float  # of later rewards in an attempt's return
     baseline: Baseline
@@ -78,6 +79,7 @@ class Score:
                 script=task.script() * num_held,
                 reward=last_only,
                 kl=(self.beta2,) * num_held + (self.beta1,),
+                num_balanced=num_held if self.adaptive_beta2 else 0,
                 discount=self.discount,
             )
             for place, num_held in enumerate(held)

@@ -9,10 +9,15 @@ from matplotlib.figure import Figure
 
 from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
 from bench.reporting.study import Cell
-from bench.reporting.style import FIRST_COLOUR, QUIET, SECOND_COLOUR, method_style
+from bench.reporting.style import BROKEN_COLOUR, FIRST_COLOUR, QUIET, SECOND_COLOUR, method_style
 from bench.results import log_of
 
 ACCURACIES = {"train/accuracy@t1": ("attempt 1", FIRST_COLOUR), "train/accuracy@t2": ("attempt 2", SECOND_COLOUR)}
+PROBES = {
+    "probe/fixed_train": ("training", FIRST_COLOUR),
+    "probe/fixed_validation": ("held out", SECOND_COLOUR),
+    "probe/self_generated_validation": ("own, held out", BROKEN_COLOUR),
+}
 CHANGES = {"train/answer_change_rate": ("changed", SECOND_COLOUR)}
 
 
@@ -27,6 +32,16 @@ def training_accuracy(cells: list[Cell]) -> Figure | None:
 def answer_changes(cells: list[Cell]) -> Figure | None:
     """Near 0 a method has collapsed: it gives its first answer again."""
     return _curves(cells, CHANGES, "Training episodes whose second answer differs from the first, percent.")
+
+
+def generalisation(cells: list[Cell]) -> Figure | None:
+    """Whether corrections carry over from the base model's first attempts to the trained model's own (Fig. 5)."""
+    return _curves(
+        cells,
+        PROBES,
+        "Accuracy of sampled corrections through the epoch, percent: of the base model's first attempts at training "
+        "problems and at held-out ones, and of the newest model's own.",
+    )
 
 
 @styled

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.metrics import episode_values, num_attempts
 from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
 from bench.reporting.study import Cell, base_of, by_setting
 from bench.reporting.style import BROKEN_COLOUR, FIXED_COLOUR, QUIET, method_style, show_number
+from bench.results import training_data_of
 
 DISTANCES = {
     "indel": "indel distance over the total length: a replaced character is two edits",
@@ -41,6 +43,34 @@ def edit_distance(cells: list[Cell], *, distance: str) -> Figure | None:
         figure,
         f"Density of the edit-distance ratio from attempt 1 to attempt 2 ({DISTANCES[distance]}; 0 is the same text). "
         "Black line: the base.",
+    )
+    return figure
+
+
+@styled
+def training_data(cells: list[Cell], *, distance: str) -> Figure | None:
+    """The same density in what a supervised method imitated and in what came of it (the paper's Fig. 4b and 4c)."""
+    column = f"edit_{distance}_2"
+    imitated = {id(cell): [frame for frame in map(training_data_of, cell.runs) if frame is not None] for cell in cells}
+    shown = [cell for cell in cells if imitated[id(cell)] and column in cell.episodes]
+    if not shown:
+        return None
+    bins = [tenth / 10 for tenth in range(11)]
+    figure, panels = panel_grid(shown, height=1.9)
+    for cell, axes in panels:
+        style, ratios = method_style(cell.method), pd.concat(imitated[id(cell)])[column]
+        axes.hist(ratios, bins=bins, density=True, color=QUIET, alpha=0.45)
+        axes.hist(cell.episodes[column], bins=bins, density=True, histtype="step", color=style.colour, linewidth=1.6)
+        medians = f"median {ratios.median():.2f}\nthen {cell.episodes[column].median():.2f}"
+        axes.text(0.98, 0.95, medians, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
+        axes.set_title(style.label, color=style.colour)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_xlabel("edit-distance ratio")
+    write_title(
+        figure,
+        "Density of the edit-distance ratio between two attempts: grey, what was imitated; line, the "
+        f"trained model's own ({DISTANCES[distance]}).",
     )
     return figure
 

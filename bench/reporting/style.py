@@ -23,6 +23,7 @@ METHODS = {
     "single_turn_rl": MethodStyle("Single-turn RL", "#56B4E9"),
     "multi_turn_rl": MethodStyle("Multi-turn RL", "#CC79A7"),
     "score": MethodStyle("SCoRe", "#D55E00"),
+    "score_stage1": MethodStyle("SCoRe, Stage I alone", "#0072B2"),
     "score_wo_multi_turn": MethodStyle("SCoRe w/o multi-turn training", "#0072B2"),
     "score_wo_stage1": MethodStyle("SCoRe w/o Stage I", "#0072B2"),
     "score_wo_reward_shaping": MethodStyle("SCoRe w/o reward shaping", "#0072B2"),

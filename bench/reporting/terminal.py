@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.metrics import Estimate
+from bench.reporting.claims import FAILS, HOLDS, Finding
 from bench.reporting.completeness import Completeness, completeness, completeness_table
 from bench.reporting.paper import paper_row
 from bench.reporting.recorded import recorded_note
@@ -60,6 +61,23 @@ def setting_table(setting: Setting, cells: list[Cell], absent: dict[tuple[Settin
             shown = [NOT_PRINTED if number is None else show_number(number) for number in printed]
             table.add_row("  paper", "", *shown, style="dim italic")
     return table
+
+
+def print_claims(found: list[Finding], console: Console) -> None:
+    """The claims of the paper with what became of them here; nothing where none can be judged."""
+    told = [finding for finding in found if finding.estimate is not None]
+    for setting in dict.fromkeys(finding.setting for finding in told):
+        title = f"{setting.label}: the paper's claims, points with 95 % intervals"
+        table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
+        table.add_column("Claim")
+        table.add_column("above 0?", justify="right", no_wrap=True)
+        table.add_column("here it", no_wrap=True)
+        for finding in told:
+            if finding.setting == setting:
+                colour = {HOLDS: "green", FAILS: "red"}.get(finding.verdict, "yellow")
+                verdict = f"[{colour}]{finding.verdict}[/{colour}]"
+                table.add_row(finding.claim.text, two_lines(finding.estimate), verdict)
+        console.print(table)
 
 
 def two_lines(found: Estimate | None) -> str:

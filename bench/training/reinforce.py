@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from statistics import fmean
 from typing import Any
@@ -18,6 +18,7 @@ from bench.policies.policy import KLEstimator, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Ledger, Player, request_seed
 from bench.training.alarms import Alarms, Watch
+from bench.training.balance import Balance
 from bench.training.credit import Row, leave_one_out, returns
 from bench.training.log import training_metrics
 
@@ -26,6 +27,7 @@ class Selection(Enum):
     """Which checkpoint a stage ends with."""
 
     best_reward = "best_reward"  # the one after the window of highest training reward (the paper's rule)
+    best_dev = "best_dev"  # the one of highest accuracy, greedy, at the last attempt on the dev split
     last = "last"
 
 
@@ -68,6 +70,7 @@ class Stage:
     script: tuple[Turn, ...]
     reward: Callable[[Sequence[float]], Row]  # from correctness per attempt to reward per attempt
     kl: Row  # coefficient per attempt
+    num_balanced: int = 0  # of the first attempts' coefficients, scaled to the reward as training goes (Balance)
     discount: float = 0.0  # of later rewards in an attempt's return; the paper's is 0
     first_attempts: Mapping[tuple[str, int], Attempt] = field(default_factory=dict)  # given, by problem id and sample
 
@@ -100,13 +103,19 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
             label=label,
             first_attempts=stage.first_attempts,
         )
-        credits = assign(episodes, stage, samples=settings.samples_per_problem)
+        scaled = position.balance.scale
+        balanced = replace(stage, kl=position.balance.coefficients(stage.kl))
+        credits = assign(episodes, balanced, samples=settings.samples_per_problem)
         metrics = policy.update(credits)
         player.ledger.updates += 1
         player.ledger.trained_tokens += round(metrics["trained_tokens"])
         position.step += 1
         position.recent.append(fmean(episode.rewards[-1] for episode in episodes))
+        divergences = tuple(metrics.get(f"kl@t{place}", 0.0) for place in range(1, len(stage.kl) + 1))
+        position.balance.observe(reward=position.recent[-1], divergences=divergences)
         told = training_metrics(episodes, [stage.reward(episode.rewards) for episode in episodes], metrics)
+        if stage.num_balanced:
+            told["train/kl_scale"] = scaled
         equal = not any(any(credit.weights) for credit in credits)
         alarms = watch.step(told, rewards_equal=equal)
         run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
@@ -156,23 +165,27 @@ class _Position:
     """How far a stage has come."""
 
     step: int
-    recent: list[float]  # training reward of each step of the open window
-    best: float | None = None  # the best closed window's mean
+    balance: Balance
+    recent: list[float] = field(default_factory=list)  # training reward of each step of the open window
+    best: float | None = None  # of the closed windows, by what `Selection` looks at
 
 
 def _close_window(
     policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage, position: _Position
 ) -> None:
     """Keep the weights if the window was the best so far, and write a checkpoint."""
-    reward = fmean(position.recent)
-    position.recent.clear()
-    if settings.selection is Selection.best_reward:
+    if settings.selection is not Selection.last:
         best = run.best_weights(stage.name)
-        if position.best is None or reward >= position.best:
-            position.best = reward
+        merit = fmean(position.recent)
+        if settings.selection is Selection.best_dev:
+            merit = _dev_accuracy(policy, player, stage, max_tokens=settings.sampling.max_tokens)
+            run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **{"dev/accuracy": merit})
+        if position.best is None or merit >= position.best:
+            position.best = merit
             policy.save(best)
         if position.step == stage.num_steps:
             policy.restore(best)
+    position.recent.clear()
     before = run.progress
     finished = [] if before is None else before["finished"]
     if before is not None and before["stage"] != stage.name:
@@ -181,11 +194,24 @@ def _close_window(
         "stage": stage.name,
         "step": position.step,
         "best": position.best,
+        "balance": asdict(position.balance),
         "finished": finished,
         "update": player.ledger.updates,
         "ledger": asdict(player.ledger),
     }
     run.save_progress(policy.save_state, record)
+
+
+def _dev_accuracy(policy: Policy, player: Player, stage: Stage, *, max_tokens: int) -> float:
+    """Of the last attempt. Measuring is no part of the training budget, so it stays out of the ledger."""
+    episodes = player.aside().play(
+        policy,
+        player.task.problems("dev"),
+        script=stage.script,
+        sampling=Sampling(temperature=0, max_tokens=max_tokens),
+        label="dev",
+    )
+    return fmean(episode.rewards[-1] for episode in episodes)
 
 
 def _resume(policy: Policy, player: Player, run: Run, stage: Stage) -> _Position | None:
@@ -195,8 +221,8 @@ def _resume(policy: Policy, player: Player, run: Run, stage: Stage) -> _Position
         return None
     if progress is None or progress["stage"] != stage.name:
         run.tracker.forget_after(player.ledger.updates)
-        return _Position(0, [])
+        return _Position(0, Balance(stage.num_balanced))
     policy.restore_state(run.state_folder)
     player.ledger = Ledger(**progress["ledger"])
     run.tracker.forget_after(player.ledger.updates)
-    return _Position(progress["step"], [], progress["best"])
+    return _Position(progress["step"], Balance(**progress["balance"]), best=progress["best"])
