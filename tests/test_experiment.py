@@ -216,6 +216,18 @@ def test_probing_pair_sft_through_the_epoch_changes_neither_its_weights_nor_its_
         assert rows[f"probe/{curve}"].between(0, 1).all()
 
 
+def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    asked = ["method=pair_sft", "training.sft.samples_per_problem=1", "task.num_train=20", "task.num_test=2"]
+    plan = compose_plan([*asked, "training.sft.probe_problems=5", "tracking=none", f"results={tmp_path}"])
+    plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=())
+    conduct(plan)
+    assert "set task.num_dev to hold some out of training" in caplog.text
+    probed = [column for column in log_of(find_runs(tmp_path)[0]) if column.startswith("probe/")]
+    assert probed == ["probe/fixed_train"]
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [

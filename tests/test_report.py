@@ -117,6 +117,23 @@ def test_every_figure_with_data_is_drawn_and_embedded(reported: Path) -> None:
     assert "SCoRe" in page
 
 
+def test_the_terminal_shows_each_of_the_papers_tables_that_we_have_a_row_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, "star_plus", 0)
+    make_run(tmp_path, "score", 0, variant="another")
+    assert main(["--results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "Table 1 of the paper" in shown
+    assert "Table 2 of the paper" in shown
+    assert "Table 3 of the paper" not in shown  # is of HumanEval
+    assert "Table 4 of the paper" not in shown  # another variant is no row of the paper's
+    second = shown[shown.index("Table 2 of the paper") :]
+    row = second[second.index("SCoRe") :].splitlines()
+    assert row[0].split() == ["SCoRe", "missing"]
+    assert row[1].split() == ["paper", "60.0", "64.4", "4.4", "5.8", "1.4"]
+
+
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     made = []
     for name in ("one", "other"):

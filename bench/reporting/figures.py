@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.metrics import episode_values, num_attempts
@@ -20,31 +25,51 @@ DISTANCES = {
 
 @styled
 def edit_distance(cells: list[Cell], *, distance: str) -> Figure | None:
-    """How far the second attempt departs from the first (the paper's Fig. 4a): density over bins of 0.1."""
+    """How far the second attempt departs from the first (the paper's Fig. 4a): density over bins."""
     column = f"edit_{distance}_2"
     shown = [cell for cell in cells if column in cell.episodes]
     if not shown:
         return None
-    bins = [tenth / 10 for tenth in range(11)]
+    bins = _Ratios.fit(cell.episodes[column] for cell in shown)
     figure, panels = panel_grid(shown, height=1.9)
     for cell, axes in panels:
         style, ratios, base = method_style(cell.method), cell.episodes[column], base_of(cell, shown)
-        axes.hist(ratios, bins=bins, density=True, color=style.colour, alpha=0.55)
+        bins.draw(axes, ratios, color=style.colour, alpha=0.55)
         if base is not None and base is not cell:
-            axes.hist(base.episodes[column], bins=bins, density=True, histtype="step", color="#222222", linewidth=0.9)
+            bins.draw(axes, base.episodes[column], histtype="step", color="#222222", linewidth=0.9)
         axes.set_title(style.label, color=style.colour)
         identical = show_number(100 * float(np.mean(ratios == 0)), 0)
         note = f"median {np.median(ratios):.2f}\n{identical} % identical"
         axes.text(0.98, 0.95, note, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
-        axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axes.set_xlabel("edit-distance ratio")
     write_title(
         figure,
         f"Density of the edit-distance ratio from attempt 1 to attempt 2 ({DISTANCES[distance]}; 0 is the same text). "
-        "Black line: the base.",
+        f"Black line: the base.{bins.note}",
     )
     return figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Ratios:
+    """How edit ratios are shown: ten bins up to `top`; what lies beyond is counted in the last of them."""
+
+    top: float
+
+    @classmethod
+    def fit(cls, ratios: Iterable[pd.Series]) -> _Ratios:
+        """Up to 1, as in the paper, but up to 0.2 where next to none reach it: texts that are mostly fixed words."""
+        return cls(1.0 if pd.concat(ratios).quantile(0.99) > 0.2 else 0.2)
+
+    @property
+    def note(self) -> str:
+        return "" if self.top == 1 else f" The last bin holds all from {0.9 * self.top:g} on."
+
+    def draw(self, axes: Axes, ratios: pd.Series, **look: Any) -> None:
+        bins = [self.top * tenth / 10 for tenth in range(11)]
+        axes.hist(ratios.clip(upper=self.top), bins=bins, density=True, **look)
+        axes.set_xlim(0, self.top)
+        axes.set_xticks([0, self.top / 2, self.top], ["0", f"{self.top / 2:g}", f"{self.top:g}"])
+        axes.set_xlabel("edit-distance ratio")
 
 
 @styled
@@ -55,22 +80,19 @@ def training_data(cells: list[Cell], *, distance: str) -> Figure | None:
     shown = [cell for cell in cells if imitated[id(cell)] and column in cell.episodes]
     if not shown:
         return None
-    bins = [tenth / 10 for tenth in range(11)]
+    bins = _Ratios.fit(frame[column] for cell in shown for frame in (cell.episodes, *imitated[id(cell)]))
     figure, panels = panel_grid(shown, height=1.9)
     for cell, axes in panels:
         style, ratios = method_style(cell.method), pd.concat(imitated[id(cell)])[column]
-        axes.hist(ratios, bins=bins, density=True, color=QUIET, alpha=0.45)
-        axes.hist(cell.episodes[column], bins=bins, density=True, histtype="step", color=style.colour, linewidth=1.6)
+        bins.draw(axes, ratios, color=QUIET, alpha=0.45)
+        bins.draw(axes, cell.episodes[column], histtype="step", color=style.colour, linewidth=1.6)
         medians = f"median {ratios.median():.2f}\nthen {cell.episodes[column].median():.2f}"
         axes.text(0.98, 0.95, medians, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
         axes.set_title(style.label, color=style.colour)
-        axes.set_xlim(0, 1)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axes.set_xlabel("edit-distance ratio")
     write_title(
         figure,
         "Density of the edit-distance ratio between two attempts: grey, what was imitated; line, the "
-        f"trained model's own ({DISTANCES[distance]}).",
+        f"trained model's own ({DISTANCES[distance]}).{bins.note}",
     )
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.table import Table as RichTable
 from bench.metrics import Estimate
 from bench.reporting.claims import FAILS, HOLDS, Finding
 from bench.reporting.completeness import Completeness, completeness, completeness_table
-from bench.reporting.paper import paper_row
+from bench.reporting.paper import PaperRow, PaperTable, paper_row, row_name
 from bench.reporting.recorded import recorded_note
 from bench.reporting.study import Cell, Setting, by_setting, find_cells
 from bench.reporting.style import METRIC_LABELS, NOT_PRINTED, method_style, show_number
@@ -34,30 +35,62 @@ def print_main_table(results: Path, runs: Collection[RunKey] | None = None, *, e
 
 
 def print_cells(cells: list[Cell], rows: list[Completeness], console: Console) -> None:
-    absent = {(row.setting, row.method): tuple(sorted((*row.unfinished, *row.missing))) for row in rows}
+    lacking = _lacking(rows)
     for setting, group in by_setting(cells):
-        console.print(setting_table(setting, group, absent))
+        shown = [
+            _Row(cell.method, cell, paper_row(method=cell.method, task=setting.task, variant=setting.variant))
+            for cell in group
+        ]
+        console.print(_setting_table(f"{setting.label}: percent, with 95 % intervals", shown, lacking))
         notes = [setting_notes(group), *filter(None, map(recorded_note, group))]
         console.print(f"[dim]{' '.join(notes)}[/dim]\n", highlight=False)
 
 
-def setting_table(setting: Setting, cells: list[Cell], absent: dict[tuple[Setting, str], tuple[int, ...]]) -> RichTable:
+def print_reproduced(printed: PaperTable, cells: list[Cell], rows: list[Completeness], console: Console) -> None:
+    """One of the paper's tables, row for row, once per setting of ours on its task; nothing where there is none."""
+    for setting, group in by_setting(cells):
+        ours = [cell for cell in group if row_name(cell.method) in printed.rows]
+        if setting.task != printed.task or setting.variant != "main" or not ours:
+            continue
+        shown = [
+            _Row(cell.method if cell else method, cell, PaperRow(printed, numbers))
+            for method, numbers in printed.rows.items()
+            for cell in [cell for cell in ours if row_name(cell.method) == method] or [None]
+        ]
+        title = f"Table {printed.number} of the paper, {printed.title}; here: {setting.label}"
+        console.print(_setting_table(title, shown, _lacking(rows)))
+        console.print(f"[dim]{setting_notes(ours)}[/dim]\n", highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    method: str
+    cell: Cell | None  # None: no run of ours
+    paper: PaperRow | None
+
+
+def _lacking(rows: list[Completeness]) -> dict[tuple[Setting, str], int]:
+    return {(row.setting, row.method): len(row.unfinished) + len(row.missing) for row in rows}
+
+
+def _setting_table(title: str, rows: list[_Row], lacking: dict[tuple[Setting, str], int]) -> RichTable:
     """Per method the means, under them the intervals, under those the paper's row where it has one: 80 columns wide."""
-    title = f"{setting.label}: percent, with 95 % intervals"
     table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
-    table.add_column("Method")
+    table.add_column("Method", min_width=11)  # the longest word of a label
     table.add_column("Seeds", justify="right")
     for label in METRIC_LABELS.values():
         table.add_column(label.replace("@", "\n@"), justify="right", no_wrap=True)
-    for cell in cells:
-        lacking = absent.get((setting, cell.method), ())
-        num_done = len(cell.runs)
-        seeds = f"[red]{num_done} of {num_done + len(lacking)}[/red]" if lacking else str(num_done)
-        found = [cell.estimates.get(metric) for metric in METRICS.values()]
-        table.add_row(f"[bold]{method_style(cell.method).label}[/bold]", seeds, *map(two_lines, found))
-        paper = paper_row(method=cell.method, task=setting.task, variant=setting.variant)
-        if paper:
-            printed = [paper.numbers.get(column) for column in METRICS]
+    for row in rows:
+        label = f"[bold]{method_style(row.method).label}[/bold]"
+        if row.cell is None:
+            table.add_row(label, "[red]missing[/red]")
+        else:
+            num_lacking, num_done = lacking.get((row.cell.setting, row.method), 0), len(row.cell.runs)
+            seeds = f"[red]{num_done} of {num_done + num_lacking}[/red]" if num_lacking else str(num_done)
+            found = [row.cell.estimates.get(metric) for metric in METRICS.values()]
+            table.add_row(label, seeds, *map(two_lines, found))
+        if row.paper:
+            printed = [row.paper.numbers.get(column) for column in METRICS]
             shown = [NOT_PRINTED if number is None else show_number(number) for number in printed]
             table.add_row("  paper", "", *shown, style="dim italic")
     return table

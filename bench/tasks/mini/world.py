@@ -29,7 +29,7 @@ NUM_FUNCTIONS = 100
 LEVEL_SHARES = {1: 0.2, 2: 0.4, 3: 0.4}  # a problem's level is the number of its functions
 SPLIT_SIZES = {"test": 500, "dev": 500, "train": 1200}  # drawn in this order, none repeating one before it
 WORLD_SEED = 7
-SPLIT_SEEDS = {"test": 13, "dev": 14, "train": 15}
+SPLIT_SEEDS = {"test": 16, "dev": 14, "train": 15}
 
 PASSED, FAILED = " (as wanted)", " (not as wanted)"
 FINAL, END = ".\nFinal Answer: The final answer is $", "$. I hope it is correct."
