@@ -43,14 +43,14 @@ def register() -> None:
     """Tell Hydra every schema. Registering twice changes nothing."""
     store = ConfigStore.instance()
     store.store(name="Experiment", node=Experiment)
-    store.store(group="training", name="Training", node=Training)
-    store.store(group="evaluation", name="Evaluation", node=Evaluation)
-    for model in (Transformers, Replay, Scripted):
-        store.store(group="model", name=model.__name__, node=model)
-    for group, package, modules in (("method", "bench.methods", METHODS), ("task", "bench.tasks", TASKS)):
-        for name in modules:
-            schema = _schema(importlib.import_module(f"{package}.{name}"))
-            store.store(group=group, name=schema.__name__, node=schema)
+    modules = [
+        importlib.import_module(f"{package}.{name}")
+        for package, names in (("bench.methods", METHODS), ("bench.tasks", TASKS))
+        for name in names
+    ]
+    # A group of their own: method=glob(*) would find a schema that stood among the methods, and try to run it.
+    for schema in (Training, Evaluation, Transformers, Replay, Scripted, *map(_schema, modules)):
+        store.store(group="schema", name=schema.__name__, node=schema)
 
 
 def _schema(module: ModuleType) -> type:

@@ -159,7 +159,7 @@ def test_a_method_is_added_by_two_files_and_one_word(tmp_path: Path):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "bench" / "methods" / "ask_nicely.py").write_text(DUMMY)
     (tmp_path / "conf" / "method" / "ask_nicely.yaml").write_text(
-        "defaults:\n  - AskNicely\n  - _self_\n\nwords: Would you look at it again?\n"
+        "defaults:\n  - /schema/AskNicely@_here_\n  - _self_\n\nwords: Would you look at it again?\n"
     )
     catalogue = tmp_path / "bench" / "catalogue.py"
     before = catalogue.read_text()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,15 @@ def test_a_sweep_leaves_a_folder_per_run_prints_the_table_and_is_not_done_twice(
     again = bench(*asked)
     assert "2 of 2 runs were finished before" in again.stderr
     assert again.stdout == first.stdout
+
+
+def test_a_glob_over_methods_means_every_yaml_of_conf_and_nothing_else(tmp_path: Path):
+    # One sample per problem is refused for every method when it is composed, so the refusals list the sweep.
+    told = bench("-m", "method=glob(*)", "training.rl.samples_per_problem=1", f"results={tmp_path}", *SCRIPTED)
+    assert told.returncode == 2
+    asked = re.findall(r"^refused: method=(\w+)", told.stderr, re.MULTILINE)
+    assert sorted(asked) == sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
+    assert find_runs(tmp_path) == []
 
 
 def test_a_failed_job_stops_no_other_and_is_named(tmp_path: Path):
