@@ -95,6 +95,7 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
         console.print("As the runs were graded:")
     written = [path for table in tables for path in save_table(table, results / "tables")]
     drawn = {
+        "overview": figures.overview(cells),
         "edit_distance": figures.edit_distance(cells, distance=distance),
         "edit_distance_training": figures.training_data(cells, distance=distance),
         "levels": figures.levels(cells),

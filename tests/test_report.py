@@ -24,7 +24,7 @@ from tests.made_episodes import episode
 from tests.made_results import CHANCES, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = ("edit_distance", "edit_distance_training", "levels", "attempts")
+FIGURES = ("overview", "edit_distance", "edit_distance_training", "levels", "attempts")
 FIGURES += ("training_accuracy", "answer_changes", "generalisation")
 FIVE = ("accuracy_t1", "accuracy_t2", "delta", "delta_i_to_c", "delta_c_to_i")
 
@@ -106,6 +106,12 @@ def test_each_seed_is_compared_with_the_same_seed_of_the_base(reported: Path) ->
     score, base = (summarise(first[first["method"] == method]) for method in ("score", "base"))
     row = rows[(rows["method"] == "score") & (rows["seed"] == "0")].iloc[0]
     assert row["delta_minus_base"] == pytest.approx(100 * (score["delta"] - base["delta"]), rel=1e-5)
+
+
+def test_the_variant_main_comes_before_the_others(tmp_path: Path) -> None:
+    for variant in ("alpha5", "main"):
+        make_run(tmp_path, "score", 0, variant=variant, num_problems=10)
+    assert [cell.setting.variant for cell in find_cells(tmp_path, evaluation="greedy")] == ["main", "alpha5"]
 
 
 def test_every_figure_with_data_is_drawn_and_embedded(reported: Path) -> None:

@@ -43,7 +43,7 @@ def completeness(results: Path, *, evaluation: str) -> list[Completeness]:
     }
     expected |= {(setting_of(key), key.method, key.seed) for key in planned_runs(results)}
     seeds_of: dict[tuple[Setting, str], list[int]] = defaultdict(list)
-    for setting, method, seed in sorted(expected, key=lambda run: (run[0], method_order(run[1]), run[2])):
+    for setting, method, seed in sorted(expected, key=lambda run: (run[0].place, method_order(run[1]), run[2])):
         seeds_of[setting, method].append(seed)
     rows = []
     for (setting, method), seeds in seeds_of.items():

@@ -24,6 +24,45 @@ DISTANCES = {
 
 
 @styled
+def overview(cells: list[Cell]) -> Figure | None:
+    """Both attempts of every method and what lies between them (the paper's Fig. 1, left)."""
+    groups = by_setting([cell for cell in cells if num_attempts(cell.episodes) > 1])
+    if not groups:
+        return None
+    rows = [len(group) for _, group in groups]
+    figure = Figure(figsize=(6.4, 0.26 * sum(rows) + 0.75 * len(groups) + 0.4), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True, height_ratios=[row + 1 for row in rows])[:, 0]
+    for (setting, group), axes in zip(groups, panels, strict=True):
+        for y, cell in enumerate(group):
+            first, second, delta = (cell.estimates[name] for name in ("accuracy@t1", "accuracy@t2", "delta"))
+            colour = FIXED_COLOUR if delta.value >= 0 else BROKEN_COLOUR
+            axes.plot([100 * second.low, 100 * second.high], [y, y], color=QUIET, alpha=0.25, linewidth=7)
+            axes.annotate(
+                "",
+                xy=(100 * second.value, y),
+                xytext=(100 * first.value, y),
+                arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
+            )
+            axes.plot(100 * first.value, y, "o", color="white", markeredgecolor=colour, markersize=5)
+            axes.text(
+                1.02, y, show_number(100 * delta.value), transform=axes.get_yaxis_transform(), va="center", fontsize=8
+            )
+        axes.text(1.02, -1, "Δ", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        axes.set_yticks(range(len(group)), [method_style(cell.method).label for cell in group])
+        axes.set_ylim(len(group) - 0.4, -0.6)
+        axes.set_title(setting.label)
+        axes.xaxis.set_tick_params(labelbottom=True)
+        axes.set_xlabel("accuracy, %")
+        axes.grid(axis="x", color=QUIET, alpha=0.2)
+    write_title(
+        figure,
+        "Accuracy of the first attempt (circle) and the second (arrowhead; grey: its 95 % interval). Blue gains, "
+        "orange loses.",
+    )
+    return figure
+
+
+@styled
 def edit_distance(cells: list[Cell], *, distance: str) -> Figure | None:
     """How far the second attempt departs from the first (the paper's Fig. 4a): density over bins."""
     column = f"edit_{distance}_2"

@@ -17,7 +17,7 @@ from bench.reporting.style import method_order, setting_label
 from bench.results import RunFolder, RunKey, find_runs, load_episodes
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What must be equal for two methods to be comparable."""
 
@@ -28,6 +28,11 @@ class Setting:
     @property
     def label(self) -> str:
         return setting_label(self.task, self.model, self.variant)
+
+    @property
+    def place(self) -> tuple[str, str, bool, str]:
+        """Sort key: the variant `main` comes before the others."""
+        return (self.task, self.model, self.variant != "main", self.variant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def find_cells(results: Path, *, evaluation: str, only: Collection[RunKey] | Non
     if not finished:
         return []
     episodes = load_episodes(results, evaluation=evaluation)
-    finished.sort(key=lambda run: (setting_of(run.key), method_order(run.key.method), run.key.seed))
+    finished.sort(key=lambda run: (setting_of(run.key).place, method_order(run.key.method), run.key.seed))
     cells = []
     for (setting, method), runs in groupby(finished, key=lambda run: (setting_of(run.key), run.key.method)):
         runs = tuple(runs)
