@@ -224,7 +224,7 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
     plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=())
     conduct(plan)
     assert "set task.num_dev to hold some out of training" in caplog.text
-    probed = [column for column in log_of(find_runs(tmp_path)[0]) if column.startswith("probe/")]
+    probed = [column for column in map(str, log_of(find_runs(tmp_path)[0])) if column.startswith("probe/")]
     assert probed == ["probe/fixed_train"]
 
 

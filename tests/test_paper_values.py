@@ -24,6 +24,23 @@ def test_the_values_of_table_5_are_what_score_trains_with(task: str, column: str
     assert (score.alpha, score.beta1, score.beta2) == (printed["alpha"], printed["beta1"], printed["beta2"])
 
 
+@pytest.mark.parametrize("model", [["model=mini"], ["model=transformers", "model.path=some/model"]], ids=str)
+@pytest.mark.parametrize("task", ["math", "mbpp"])
+def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: str, model: list[str]):
+    training = compose_plan([f"task={task}", *model]).experiment.training
+    reinforced = training.rl.num_steps * training.rl.problems_per_step * training.rl.samples_per_problem
+    for num_problems in (371, 1200, 12_000):
+        assert training.collected(num_problems) * num_problems == pytest.approx(reinforced, abs=num_problems / 2)
+    assert training.collected(1200, share=0.5) * 2 == pytest.approx(training.collected(1200), abs=1)
+
+
+def test_supervised_methods_learn_with_reinforcements_rate_and_batch_at_the_papers_scale():
+    for task in ("math", "mbpp", "humaneval"):
+        training = compose_plan([f"task={task}", "training=paper"]).experiment.training
+        assert training.sft.optimizer.learning_rate == training.rl.optimizer.learning_rate
+        assert training.sft.batch_size == training.rl.problems_per_step * training.rl.samples_per_problem
+
+
 def test_the_ablations_differ_from_score_in_one_value_each():
     score = vars(compose_plan(["method=score"]).experiment.method)
     differing = {

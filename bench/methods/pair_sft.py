@@ -41,7 +41,7 @@ class PairSft:
             player.task.problems("train"),
             script=player.task.script(),
             sampling=training.sft.sampling,
-            num_samples=training.sft.samples_per_problem,
+            num_samples=training.collected(len(player.task.problems("train"))),
             label="pair_sft/collect",
         )
         pairs = self._pairs(policy, player, episodes)

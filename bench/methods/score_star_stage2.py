@@ -25,13 +25,13 @@ class ScoreStarStage2:
 
     beta1: float  # as SCoRe's
     beta2: float
-    stage1_fraction: float  # of the reinforcement budget; the supervised budget comes on top of it
+    stage1_fraction: float  # of the budget; STaR samples what is left of it
     num_iterations: int
     keep_correct: bool
 
     def __post_init__(self) -> None:
-        if not 0 < self.stage1_fraction <= 1:
-            raise ValueError(f"method.stage1_fraction must lie in (0, 1], not {self.stage1_fraction}")
+        if not 0 < self.stage1_fraction < 1:
+            raise ValueError(f"method.stage1_fraction must lie in (0, 1), not {self.stage1_fraction}")
         if self.num_iterations < 1:
             raise ValueError(f"method.num_iterations must be at least 1, not {self.num_iterations}")
 
@@ -55,6 +55,7 @@ class ScoreStarStage2:
             run,
             training.sft,
             stage="star",
+            samples_per_problem=training.collected(len(player.task.problems("train")), share=1 - self.stage1_fraction),
             num_iterations=self.num_iterations,
             keep=self._keep,
             loss_on_first=False,

@@ -45,6 +45,7 @@ class Star:
             run,
             training.sft,
             stage="star",
+            samples_per_problem=training.collected(len(player.task.problems("train"))),
             num_iterations=self.num_iterations,
             keep=self._keep,
             loss_on_first=self.loss_on_first,

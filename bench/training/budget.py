@@ -20,3 +20,14 @@ class Training:
     beta1: float  # KL coefficient of every attempt that is not held
     beta2: float  # KL coefficient of the attempts that Stage I holds to the base model
     stage1_fraction: float  # Stage I's part of the reinforcement steps
+
+    def collected(self, num_problems: int, *, share: float = 1.0) -> int:
+        """How many conversations per problem a supervised method may sample in all.
+
+        Unless `sft.samples_per_problem` says otherwise, `share` of what reinforcement samples, spread over the
+        problems: the paper gives all methods one budget of samples.
+        """
+        if self.sft.samples_per_problem is not None:
+            return self.sft.samples_per_problem
+        rl = self.rl
+        return max(1, round(share * rl.num_steps * rl.problems_per_step * rl.samples_per_problem / num_problems))

@@ -17,7 +17,7 @@ from bench.rollout import Player, request_seed
 class FineTuning:
     """What every supervised method may spend. One budget, shared by all (conf/training/)."""
 
-    samples_per_problem: int  # episodes collected per training problem, in each iteration
+    samples_per_problem: int | None  # episodes collected per training problem, over all iterations; None: Training's
     sampling: Sampling
     num_epochs: int
     batch_size: int  # conversations per update
@@ -29,7 +29,7 @@ class FineTuning:
         if self.probe_every < 0:
             raise ValueError(f"training.sft.probe_every must be positive, or 0 for none, not {self.probe_every}")
         for count in ("samples_per_problem", "num_epochs", "batch_size", "probe_problems"):
-            if getattr(self, count) < 1:
+            if getattr(self, count) is not None and getattr(self, count) < 1:
                 raise ValueError(f"training.sft.{count} must be at least 1, not {getattr(self, count)}")
 
 

@@ -20,6 +20,7 @@ def self_train(
     settings: FineTuning,
     *,
     stage: str,
+    samples_per_problem: int,
     num_iterations: int,
     keep: Keep,
     loss_on_first: bool,
@@ -27,10 +28,10 @@ def self_train(
 ) -> None:
     """`num_iterations` times: sample two-attempt conversations with the newest weights and imitate those that `keep`.
 
-    `start` sets the weights that each round of imitation begins from. `settings.samples_per_problem` is divided over
-    the iterations, so that they cost together what one collection of another method does.
+    `start` sets the weights that each round of imitation begins from. `samples_per_problem` is divided over the
+    iterations, so that they cost together what one collection of another method does; each samples once at least.
     """
-    share, rest = divmod(settings.samples_per_problem, num_iterations)
+    share, rest = divmod(samples_per_problem, num_iterations)
     for iteration in range(num_iterations):
         label = f"{stage}/{iteration + 1}"
         episodes = player.play(
@@ -38,7 +39,7 @@ def self_train(
             player.task.problems("train"),
             script=player.task.script(),
             sampling=settings.sampling,
-            num_samples=share + (iteration < rest),
+            num_samples=max(1, share + (iteration < rest)),
             label=label,
         )
         kept = [episode for episode in episodes if keep(episode.rewards) and is_whole(episode)]
