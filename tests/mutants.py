@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the mutants are tried on; quick, and each of them needs no other.
 TESTS = (
     "tests/test_credit.py",
+    "tests/test_balance.py",
+    "tests/test_paper_values.py",
     "tests/test_objective.py",
     "tests/test_method_objectives.py",
     "tests/test_template.py",
@@ -263,6 +265,42 @@ MUTANTS = (
         "bench/methods/pair_sft.py",
         "weights=(0.0, 1.0)",
         "weights=(1.0, 1.0)",
+    ),
+    Mutant(
+        "STaR in Stage II throws Stage I away",
+        "bench/methods/score_star_stage2.py",
+        "start=lambda: policy.restore(stage1_weights)",
+        "start=policy.reset",
+    ),
+    Mutant(
+        "the adaptive coefficient also scales the attempt that is not held",
+        "bench/training/balance.py",
+        "*kl[self.num_held :])",
+        "*(value * self.scale for value in kl[self.num_held :]))",
+    ),
+    Mutant(
+        "the last row of a micro-batch is dropped",
+        "bench/policies/learner.py",
+        "yield waiting[-size:]",
+        "yield waiting[-size:][:-1] or waiting[-size:]",
+    ),
+    Mutant(
+        "an answer in the right form counts as right",
+        "bench/metrics.py",
+        "right = {t: (grades[t] == Grade.CORRECT)",
+        "right = {t: (grades[t] != Grade.NO_ANSWER)",
+    ),
+    Mutant(
+        "supervised methods sample half of what reinforcement does",
+        "bench/training/budget.py",
+        "round(share * rl.num_steps",
+        "round(0.5 * share * rl.num_steps",
+    ),
+    Mutant(
+        "measuring is charged to the training budget",
+        "bench/rollout.py",
+        "return Player(self.task, self._verifier, seed=self.seed)",
+        "return self",
     ),
     Mutant(
         "a resumed run forgets its optimiser",

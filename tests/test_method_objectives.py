@@ -49,6 +49,7 @@ class Trained:
 
     stages: list[Stage] = field(default_factory=list)
     imitated: list[list[Credit]] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)  # weights that were put back
 
 
 class EnumeratedPlayer:
@@ -74,7 +75,8 @@ def train(method: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trai
             monkeypatch.setattr(module, "reinforce", lambda *arguments: told.stages.append(arguments[-1]))
         if hasattr(module, "fine_tune"):
             monkeypatch.setattr(module, "fine_tune", lambda *arguments, **_: told.imitated.append(arguments[-1]))
-    policy = SimpleNamespace(reset=lambda: None, save=lambda _: None, restore=lambda _: None)
+    policy = SimpleNamespace(save=lambda _: None, restore=told.starts.append)
+    policy.reset = lambda: told.starts.append("the base model")
     policy.opening = lambda _: (0,)
     policy.bridge = lambda *_, **__: (1,)
     run = SimpleNamespace(save_training_data=lambda *_: None, best_weights=lambda name: name)
@@ -149,6 +151,22 @@ def test_star_imitates_the_second_attempt_of_what_it_keeps_and_nothing_else(
     for parameter, gradient in zip(learner.model.parameters(), expected, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "override", "starts"),
+    [
+        ("star", "method.continue_training=false", ["the base model"] * 3),
+        ("star", "method.continue_training=true", []),
+        ("score_star_stage2", "method.num_iterations=3", ["after_stage1"] * 3),
+        ("pair_sft", "method.keep_correct=false", []),
+        ("score", "method.alpha=10", []),
+    ],
+)
+def test_iterations_of_star_start_from_the_base_model_and_after_stage_1_from_its_weights(
+    method: str, override: str, starts: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    assert train(method, monkeypatch, override).starts == starts
 
 
 @pytest.mark.parametrize(("method", "firsts"), [("pair_sft", {0.0}), ("pair_sft_plus", {0.0, 1.0})])
