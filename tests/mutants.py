@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the mutants are tried on; quick, and each of them needs no other.
 TESTS = (
     "tests/test_credit.py",
-    "tests/test_balance.py",
     "tests/test_paper_values.py",
     "tests/test_objective.py",
     "tests/test_method_objectives.py",
@@ -35,6 +34,7 @@ TESTS = (
     "tests/test_metrics.py",
     "tests/test_task_mbpp.py",
     "tests/test_task_math.py",
+    "tests/test_balance.py",
     "tests/test_experiment.py",
 )
 
@@ -341,7 +341,7 @@ def try_mutant(mutant: Mutant) -> str | None:
             capture_output=True,
             text=True,
         )
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", told.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", told.stdout, re.MULTILINE)
     killer = failed[1] if failed and told.returncode == 1 else None
     print(f"{mutant.name}: {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
     return killer

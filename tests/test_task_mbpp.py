@@ -64,6 +64,16 @@ def test_a_prompt_is_three_shots_and_the_problem_with_its_asserts(tmp_path: Path
     assert "x + 11" not in task.prompt(problem)
 
 
+def test_an_assert_that_is_not_shown_is_graded_and_not_in_the_prompt(tmp_path: Path) -> None:
+    asserts = ["assert add(0) == 11", "assert add(5) == 16", "assert add(-1) == 10"]
+    for num_shown in (1, 2, 3):
+        task = local(written(tmp_path, row(11, test_list=asserts)), num_shown_tests=num_shown)
+        (problem,) = task.problems("test")
+        assert problem.tests is not None
+        assert list(problem.tests.asserts) == asserts
+        assert [test in task.prompt(problem) for test in asserts] == [place < num_shown for place in range(3)]
+
+
 def test_hidden_asserts_are_graded_and_nowhere_in_a_prompt(shared_data: Path) -> None:
     task = local(shared_data / "mbpp", num_shown_tests=1)
     shots = {"mbpp/2", "mbpp/3", "mbpp/4"}
