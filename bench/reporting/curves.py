@@ -18,6 +18,7 @@ PROBES = {
     "probe/fixed_validation": ("held out", SECOND_COLOUR),
     "probe/self_generated_validation": ("own, held out", BROKEN_COLOUR),
 }
+NARROWEST = 0.2  # part of the axis that a stage's name needs
 CHANGES = {"train/answer_change_rate": ("changed", SECOND_COLOUR)}
 
 
@@ -58,7 +59,9 @@ def _curves(cells: list[Cell], series: dict[str, tuple[str, str]], title: str) -
             runs = [100 * log.groupby("update")[key].mean().dropna() for log in logs[id(cell)]]
             for run in runs:
                 axes.plot(run.index, run, color=colour, alpha=0.18, linewidth=0.7)
-            mean = pd.concat(runs, axis=1).mean(axis=1).sort_index()
+            beside = pd.concat(runs, axis=1).sort_index()
+            common = beside.dropna()  # an epoch's last update is not the same for every seed
+            mean = (beside if common.empty else common).mean(axis=1)
             smooth = mean.rolling(max(1, len(mean) // 20), center=True, min_periods=1).mean()
             axes.plot(smooth.index, smooth, color=colour, linewidth=1.6)
             ends.append((float(smooth.iloc[-1]), label, colour))
@@ -76,8 +79,11 @@ def mark_stages(axes: Axes, log: pd.DataFrame) -> None:
     if "stage" not in log or log["stage"].nunique() < 2:
         return
     begins = np.flatnonzero(log["stage"] != log["stage"].shift())
-    for row in begins:
+    first, last = log["update"].iloc[0], log["update"].iloc[-1]
+    ends = [*log["update"].iloc[begins[1:]], last]
+    for row, end in zip(begins, ends, strict=True):
         update = log["update"].iloc[row]
         if row:
             axes.axvline(update, color=QUIET, linewidth=0.8, linestyle=":")
-        axes.text(update, 100, f" {log['stage'].iloc[row]}", va="top", fontsize=7, color=QUIET)
+        if end - update > NARROWEST * (last - first):
+            axes.text(update, 100, f" {log['stage'].iloc[row]}", va="top", fontsize=7, color=QUIET)

@@ -37,13 +37,9 @@ def overview(cells: list[Cell]) -> Figure | None:
             first, second, delta = (cell.estimates[name] for name in ("accuracy@t1", "accuracy@t2", "delta"))
             colour = FIXED_COLOUR if delta.value >= 0 else BROKEN_COLOUR
             axes.plot([100 * second.low, 100 * second.high], [y, y], color=QUIET, alpha=0.25, linewidth=7)
-            axes.annotate(
-                "",
-                xy=(100 * second.value, y),
-                xytext=(100 * first.value, y),
-                arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
-            )
-            axes.plot(100 * first.value, y, "o", color="white", markeredgecolor=colour, markersize=5)
+            axes.plot([100 * first.value, 100 * second.value], [y, y], color=colour, linewidth=1.6)
+            axes.plot(100 * first.value, y, "o", color="white", markeredgecolor=colour, markersize=6)
+            axes.plot(100 * second.value, y, "o", color=colour, markersize=4)
             axes.text(
                 1.02, y, show_number(100 * delta.value), transform=axes.get_yaxis_transform(), va="center", fontsize=8
             )
@@ -56,7 +52,7 @@ def overview(cells: list[Cell]) -> Figure | None:
         axes.grid(axis="x", color=QUIET, alpha=0.2)
     write_title(
         figure,
-        "Accuracy of the first attempt (circle) and the second (arrowhead; grey: its 95 % interval). Blue gains, "
+        "Accuracy of the first attempt (circle) and the second (dot; grey: its 95 % interval). Blue gains, "
         "orange loses.",
     )
     return figure
