@@ -18,8 +18,8 @@ PROBES = {
     "probe/fixed_validation": ("held out", SECOND_COLOUR),
     "probe/self_generated_validation": ("own, held out", BROKEN_COLOUR),
 }
-NARROWEST = 0.2  # part of the axis that a stage's name needs
 CHANGES = {"train/answer_change_rate": ("changed", SECOND_COLOUR)}
+NARROWEST = 0.2  # part of the axis that a stage's name needs
 
 
 def training_accuracy(cells: list[Cell]) -> Figure | None:

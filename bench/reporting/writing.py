@@ -16,6 +16,10 @@ TEXT_COLUMNS = {
     "Unfinished",
     "Done",
     "Token",
+    "Claim of the paper",
+    "Source",
+    "Must be above 0",
+    "Here it",
 }  # the others are right-aligned
 LATEX = {
     "\\": r"\textbackslash{}",

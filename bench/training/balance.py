@@ -1,7 +1,7 @@
 """The adaptive β2: how strongly Stage I holds attempts to the base model, in proportion to what it pays for the last.
 
-The paper says that an adaptive coefficient may "balance the magnitudes" of the first attempt's divergence and the
-second attempt's objective, and no more. Here the coefficient is scaled by the ratio of the two, both averaged over the
+The paper offers, as an option, a coefficient that balances the first attempt's divergence against the second attempt's
+objective, and says no more. Here the coefficient is scaled by the ratio of the two, both averaged over the
 latest steps, so that β2 says how much of the reward the divergence costs: with β2 = 0.5 half of it, at any scale.
 """
 

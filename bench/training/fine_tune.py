@@ -17,7 +17,7 @@ from bench.rollout import Player, request_seed
 class FineTuning:
     """What every supervised method may spend. One budget, shared by all (conf/training/)."""
 
-    samples_per_problem: int | None  # episodes collected per training problem, over all iterations; None: Training's
+    samples_per_problem: int | None  # collected per training problem in all; None: what Training.collected says
     sampling: Sampling
     num_epochs: int
     batch_size: int  # conversations per update
