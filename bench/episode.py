@@ -92,17 +92,29 @@ class Request:
     problem_id: str
     sample: int
     turn: int
+    stop: tuple[str, ...] = ()  # the reply ends as soon as its text holds one of these
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One reply as it was sampled. `token_ids` includes the end-of-turn id unless `truncated`; `text` never does."""
+    """One reply as it was sampled. It ended in one of three ways: with the model's end-of-turn id, the last of
+    `token_ids` and never in `text`; at a stop string; or `truncated` at the length limit.
+
+    A reply that ended at a stop string keeps the ids up to the token that completes it; `text` ends with the stop
+    string, though that token may hold more.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]  # of each token under the sampling distribution, same length as token_ids
     truncated: bool
     recorded: bool | None = None  # whether a recording says that it was right, where it says anything
+    stop: str = ""  # the stop string that ended it
+
+    @property
+    def turn_ended(self) -> bool:
+        """Whether its last id is the model's own end of turn; otherwise the bridge to the next turn brings it."""
+        return not self.truncated and not self.stop
 
 
 @dataclass(frozen=True, slots=True)

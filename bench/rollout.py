@@ -29,12 +29,12 @@ class _Conversation:
     verdicts: list[Future[Verdict]] = field(default_factory=list)
     critiques: list[Completion] = field(default_factory=list)
     given: int = 0
-    truncated: bool = False
+    turn_ended: bool = True
 
     def hear(self, completion: Completion, verdict: Future[Verdict] | None) -> None:
         start = len(self.token_ids)
         self.token_ids += completion.token_ids
-        self.truncated = completion.truncated
+        self.turn_ended = completion.turn_ended
         if verdict is None:
             self.critiques.append(completion)
         else:
@@ -114,23 +114,25 @@ class Player:
         for turn, said in enumerate((None, *script)):
             if said is not None:
                 for conversation in conversations:
-                    conversation.token_ids += sampler.bridge(said.text, truncated=conversation.truncated)
+                    conversation.token_ids += sampler.bridge(said.text, turn_ended=conversation.turn_ended)
             waiting = conversations
             if said is None and first_attempts:
                 waiting = [each for each in conversations if (each.problem.id, each.sample) not in first_attempts]
                 for conversation in conversations:
                     if given := first_attempts.get((conversation.problem.id, conversation.sample)):
                         conversation.hear_given(given)
-            requests = [self._request(conversation, label, turn) for conversation in waiting]
+            graded = said is None or said.graded
+            # A critique may quote a stop string; only an attempt is closed by one.
+            stop = tuple(self.task.stop_strings) if graded else ()
+            requests = [self._request(conversation, label, turn, stop) for conversation in waiting]
             for conversation, completion in zip(waiting, sampler.generate(requests, sampling), strict=True):
-                graded = said is None or said.graded
                 verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
                 conversation.hear(completion, verdict)
                 self.ledger.sampled_tokens += len(completion.token_ids)
         self.ledger.sampled_episodes += len(conversations)
         return [conversation.finish() for conversation in conversations]
 
-    def _request(self, conversation: _Conversation, label: str, turn: int) -> Request:
+    def _request(self, conversation: _Conversation, label: str, turn: int, stop: tuple[str, ...]) -> Request:
         problem, sample = conversation.problem, conversation.sample
         return Request(
             token_ids=conversation.token_ids,
@@ -138,6 +140,7 @@ class Player:
             problem_id=problem.id,
             sample=sample,
             turn=turn,
+            stop=stop,
         )
 
 
@@ -148,7 +151,7 @@ def stitch(
     conversation = _Conversation(problem, sample=0, token_ids=sampler.opening(prompt))
     for place, attempt in enumerate(attempts):
         if place:
-            conversation.token_ids += sampler.bridge(said[place - 1].text, truncated=conversation.truncated)
+            conversation.token_ids += sampler.bridge(said[place - 1].text, turn_ended=conversation.turn_ended)
         conversation.hear_given(attempt)
     return conversation.finish()
 

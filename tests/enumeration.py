@@ -55,7 +55,7 @@ class _Template:
     def opening(self, prompt: str) -> tuple[int, ...]:  # noqa: ARG002  one problem
         return OPENING
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:  # noqa: ARG002  one instruction
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:  # noqa: ARG002  one instruction
         return BRIDGE
 
 

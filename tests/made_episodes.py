@@ -49,7 +49,10 @@ class Riddles:
 
     name = "riddles"
 
-    def __init__(self, problems: Sequence[Problem], script: Sequence[Turn] = (Turn("Again?"),)) -> None:
+    def __init__(
+        self, problems: Sequence[Problem], script: Sequence[Turn] = (Turn("Again?"),), stop: Sequence[str] = ()
+    ) -> None:
+        self.stop_strings = tuple(stop)
         self._problems = tuple(problems)
         self._script = tuple(script)
 

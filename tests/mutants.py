@@ -197,8 +197,32 @@ MUTANTS = (
     Mutant(
         "a truncated reply's turn is not ended",
         "bench/policies/template.py",
-        "return bridge if truncated else bridge[1:]",
+        "return bridge[1:] if turn_ended else bridge",
         "return bridge[1:]",
+    ),
+    Mutant(
+        "the task's stop strings are ignored",
+        "bench/rollout.py",
+        "stop = tuple(self.task.stop_strings) if graded else ()",
+        "stop = ()",
+    ),
+    Mutant(
+        "a stop string is seen only where a token begins with it",
+        "bench/policies/stopping.py",
+        "decode(token_ids[-longest - 1 :])",
+        "decode(token_ids[-1:])",
+    ),
+    Mutant(
+        "the turn of a reply that a stop string ended is not closed",
+        "bench/episode.py",
+        "return not self.truncated and not self.stop",
+        "return not self.truncated",
+    ),
+    Mutant(
+        "the ids of a stop string are dropped",
+        "bench/policies/generation.py",
+        "token_ids=tuple(row.ids),",
+        "token_ids=tuple(row.ids[: -len(row.stop)] if row.stop else row.ids),",
     ),
     Mutant(
         "sampled with top_p, scored under the full distribution",

@@ -1,13 +1,17 @@
 """Sampling from a transformers model."""
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 import torch
 
 from bench.episode import Request, Sampling
 from bench.policies.generation import _draw
 from bench.policies.learner import Learner
+from bench.policies.stopping import completed_stop, cut_after, first_stop
 
 SAMPLED = Sampling(temperature=1.0, max_tokens=12)
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
@@ -54,6 +58,49 @@ def test_a_reply_ends_with_the_end_of_turn_or_is_marked_truncated(tiny_learner: 
         ends = [place for place, token in enumerate(reply.token_ids) if token in tiny_learner.template.stop_ids]
         assert ends == ([] if reply.truncated else [len(reply.token_ids) - 1])
         assert len(reply.logprobs) == len(reply.token_ids) <= 60
+
+
+def test_a_reply_ends_at_the_first_stop_string_with_the_ids_it_was_sampled_with(tiny_learner: Learner):
+    asked = requests(tiny_learner, [f"question {number}" for number in range(12)])
+    sampling = Sampling(temperature=1.5, max_tokens=40)
+    ended = 0
+    for request, whole in zip(asked, tiny_learner.generate(asked, sampling), strict=True):
+        (stop,) = re.findall(r"[!-~]{2}", whole.text)[1:2] or [""]
+        if not stop:
+            continue
+        (reply,) = tiny_learner.generate([replace(request, stop=("never sampled", stop))], sampling)
+        assert (reply.stop, reply.truncated, reply.turn_ended) == (stop, False, False)
+        assert reply.text == whole.text[: whole.text.index(stop) + len(stop)]
+        assert reply.token_ids == whole.token_ids[: len(reply.token_ids)]
+        assert tiny_learner.tokenizer.decode(list(reply.token_ids), skip_special_tokens=True) == reply.text
+        assert reply.logprobs == pytest.approx(whole.logprobs[: len(reply.token_ids)], abs=1e-5)
+        ended += 1
+    assert ended >= 6
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ends_with"),
+    [
+        (["x", "[D", "ON", "E]", "\n"], 4),  # the stop string spans tokens
+        (["x", "\n[DONE]\n\nYou are", "more"], 2),  # a token holds more than the stop string
+        (["x[", "D", "O", "N", "E", "]\n\n", "y"], 6),
+        (["[DONE", " ]", "[DO", "[DONE", "]"], 5),  # what looks like one before is none
+    ],
+)
+def test_a_stop_string_is_seen_at_the_token_that_completes_it(tokens: list[str], ends_with: int):
+    def decode(ids: Sequence[int]) -> str:
+        return "".join(tokens[index] for index in ids)
+
+    ids = list(range(len(tokens)))
+    seen = [length for length in range(1, len(ids) + 1) if completed_stop(ids[:length], ("[DONE]",), decode)]
+    assert seen[0] == ends_with
+    assert cut_after(decode(ids[:ends_with]), "[DONE]").endswith("[DONE]")
+
+
+def test_of_two_stop_strings_the_one_that_is_complete_first_counts():
+    assert first_stop("a b c", ("c", "b")) == "b"
+    assert first_stop("abcd", ("abcd", "bc")) == "bc"
+    assert first_stop("a", ("b",)) == ""
 
 
 def test_batches_of_any_size_give_the_same_replies(tiny_learner: Learner):

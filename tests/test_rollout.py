@@ -33,9 +33,36 @@ def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner
 def test_between_two_attempts_stands_the_bridge_and_nothing_else(tiny_learner: Learner):
     for episode in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
         (_, end), (start, last) = episode.spans
-        truncated = episode.attempts[0].completion.truncated
-        assert episode.token_ids[end:start] == tiny_learner.bridge("Again?", truncated=truncated)
+        turn_ended = episode.attempts[0].completion.turn_ended
+        assert episode.token_ids[end:start] == tiny_learner.bridge("Again?", turn_ended=turn_ended)
         assert last == len(episode.token_ids)
+
+
+def test_the_bridge_ends_the_turn_of_a_reply_that_a_stop_string_ended(tiny_learner: Learner):
+    letters = [chr(code) for code in range(33, 127)]  # an untrained model says one of them soon
+    asking = Player(Riddles(PROBLEMS, stop=letters), EqualsGold(), seed=0)
+    end = tiny_learner.tokenizer.eos_token_id
+    episodes = asking.play(
+        tiny_learner, PROBLEMS, script=SCRIPT, sampling=Sampling(max_tokens=40), num_samples=4, label="x"
+    )
+    stopped = [episode for episode in episodes if episode.attempts[0].completion.stop]
+    assert stopped
+    for episode in stopped:
+        (_, last), (start, _) = episode.spans
+        assert end not in episode.attempts[0].completion.token_ids
+        assert episode.token_ids[last:start] == (end, *tiny_learner.bridge("Again?", turn_ended=True))
+        assert not episode_row(episode)["truncated_1"]
+
+
+def test_a_stop_string_ends_attempts_and_no_critique():
+    script = (Turn("Criticise.", graded=False), Turn("Again?"))
+    asking = Player(Riddles(PROBLEMS, stop=["[DONE]"]), EqualsGold(), seed=0)
+    (episode,) = asking.play(
+        Scripted(["uno[DONE] and more"]), PROBLEMS[:1], script=script, sampling=Sampling(), label="x"
+    )
+    assert [attempt.completion.text for attempt in episode.attempts] == ["uno[DONE]"] * 2
+    assert [attempt.completion.stop for attempt in episode.attempts] == ["[DONE]"] * 2
+    assert episode.critiques[0].text == "uno[DONE] and more"
 
 
 def test_an_episode_can_be_played_again_alone(tiny_learner: Learner):

@@ -33,7 +33,7 @@ def paper(shared_data: Path) -> str:
 def composed():
     """task=<name> composed by Hydra itself, the schemas registered as the catalogue does."""
     for schema in TASKS.values():
-        ConfigStore.instance().store(group="task", name=schema.__name__, node=schema)
+        ConfigStore.instance().store(group="schema", name=schema.__name__, node=schema)
 
     def compose_task(name: str, *overrides: str) -> Task:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -49,6 +49,14 @@ def test_math_and_correction_prompts_are_the_papers_to_the_letter(paper: str) ->
     assert conf.math().correction == math_correction
     assert conf.mbpp().correction == code_correction
     assert conf.humaneval().correction == code_correction
+
+
+def test_code_stops_where_the_shots_do_and_math_where_the_model_does() -> None:
+    assert conf.mbpp().stop_strings == conf.humaneval(**{"stop_strings": ["[DONE]"]}).stop_strings == ["[DONE]"]
+    assert all(text in conf.mbpp().shot_template for text in conf.mbpp().stop_strings)
+    assert conf.math().stop_strings == []
+    with pytest.raises(ValueError, match=r"task\.stop_strings"):
+        conf.mbpp(stop_strings=[""])
 
 
 def test_mbpp_shots_are_posed_in_the_papers_format_to_the_letter(paper: str) -> None:

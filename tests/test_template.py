@@ -19,14 +19,14 @@ def test_opening_and_bridge_together_are_the_rendered_conversation(tiny_learner:
         return_dict=False,
     )
     answer = tuple(tiny_learner.tokenizer.encode("It is 5.", add_special_tokens=False))
-    joined = tiny_learner.opening("2 + 2?") + answer + tiny_learner.bridge("Sure?", truncated=True)
+    joined = tiny_learner.opening("2 + 2?") + answer + tiny_learner.bridge("Sure?", turn_ended=False)
     assert list(joined) == whole
 
 
 def test_a_reply_cut_at_the_limit_gets_the_end_of_its_turn_from_the_bridge(tiny_learner: Learner):
     end = tiny_learner.tokenizer.convert_tokens_to_ids("<|end|>")
-    whole = tiny_learner.bridge("Sure?", truncated=True)
-    assert whole == (end, *tiny_learner.bridge("Sure?", truncated=False))
+    whole = tiny_learner.bridge("Sure?", turn_ended=False)
+    assert whole == (end, *tiny_learner.bridge("Sure?", turn_ended=True))
 
 
 def test_a_tokenizer_without_chat_template_is_refused_with_the_cure(tmp_path):
@@ -38,7 +38,7 @@ def test_a_tokenizer_without_chat_template_is_refused_with_the_cure(tmp_path):
 def test_the_plain_template_separates_turns_by_blank_lines(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(save_tiny_model(tmp_path, chat=False))
     template = make_template(tokenizer, TemplateKind.plain, stop_ids=frozenset())
-    ids = [*template.opening("Two?"), *tokenizer.encode("2"), *template.bridge("Sure?", truncated=True)]
+    ids = [*template.opening("Two?"), *tokenizer.encode("2"), *template.bridge("Sure?", turn_ended=False)]
     assert tokenizer.decode(ids) == "<|bos|>Two?\n\n2<|end|>\n\nSure?\n\n"
 
 

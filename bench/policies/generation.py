@@ -16,6 +16,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from bench.episode import Completion, Request, Sampling
+from bench.policies.stopping import completed_stop, cut_after
 
 
 @dataclass(slots=True)
@@ -25,7 +26,12 @@ class _Row:
     index: int  # of its request
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    stopped: bool = False
+    turn_ended: bool = False
+    stop: str = ""  # the stop string that ended it
+
+    @property
+    def done(self) -> bool:
+        return self.turn_ended or bool(self.stop)
 
 
 @torch.inference_mode()
@@ -50,14 +56,15 @@ def generate(
         longest = len(requests[by_length[-1]].token_ids) + sampling.max_tokens
         size = max(1, batch_tokens // longest)
         batch, by_length = by_length[-size:], by_length[:-size]
-        rows += _generate_batch(model, requests, batch, sampling, stop_ids=stop_ids, pad_id=pad_id)
+        rows += _generate_batch(model, requests, batch, sampling, stop_ids=stop_ids, pad_id=pad_id, decode=decode)
     rows.sort(key=lambda row: row.index)
     return [
         Completion(
-            text=decode(row.ids[:-1] if row.stopped else row.ids),
+            text=cut_after(decode(row.ids[:-1] if row.turn_ended else row.ids), row.stop),
             token_ids=tuple(row.ids),
             logprobs=tuple(row.logprobs),
-            truncated=not row.stopped,
+            truncated=not row.done,
+            stop=row.stop,
         )
         for row in rows
     ]
@@ -71,6 +78,7 @@ def _generate_batch(
     *,
     stop_ids: frozenset[int],
     pad_id: int,
+    decode: Callable[[Sequence[int]], str],
 ) -> list[_Row]:
     rows = [_Row(index) for index in batch]
     prompts = [requests[index].token_ids for index in batch]
@@ -92,15 +100,16 @@ def _generate_batch(
             use_cache=True,
         ).logits[:, -1]
         drawn_B, logprobs_B = _draw(logits_BV.float(), uniforms_BT[:, step] if len(uniforms_BT) else None, sampling)
-        stopped_B = torch.isin(drawn_B, stops)
-        for row, token, logprob, stopped in zip(
-            live, drawn_B.tolist(), logprobs_B.tolist(), stopped_B.tolist(), strict=True
+        ended_B = torch.isin(drawn_B, stops)
+        for row, token, logprob, ended in zip(
+            live, drawn_B.tolist(), logprobs_B.tolist(), ended_B.tolist(), strict=True
         ):
-            if not row.stopped:
+            if not row.done:
                 row.ids.append(token)
                 row.logprobs.append(logprob)
-                row.stopped = stopped
-        going = [place for place, row in enumerate(live) if not row.stopped]
+                row.turn_ended = ended
+                row.stop = "" if ended else completed_stop(row.ids, requests[row.index].stop, decode)
+        going = [place for place, row in enumerate(live) if not row.done]
         if not going:
             break
         ids_BT = drawn_B[:, None]

@@ -46,8 +46,8 @@ class Learner:
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self.template.opening(prompt)
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
-        return self.template.bridge(text, truncated=truncated)
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
+        return self.template.bridge(text, turn_ended=turn_ended)
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:
         """Raise ValueError if the tokenizer cannot read the prompts or the context cannot hold a conversation."""
@@ -60,7 +60,7 @@ class Learner:
                 f"{len(openings)} problems (first {unread[0]}). The miniature's model reads generated problems only: "
                 "use task.source=mini, or a real model: model=transformers model.path=<folder or hub id>"
             )
-        bridges = {text: self.bridge(text, truncated=True) for text in said}
+        bridges = {text: self.bridge(text, turn_ended=False) for text in said}
         strange = [text for text, ids in bridges.items() if unknown is not None and unknown in ids]
         if strange:
             raise ValueError(f"the tokenizer of {self._load_base.path} has no tokens for {strange[0]!r}")

@@ -69,8 +69,11 @@ class Sampler(Protocol):
         """The ids of a conversation that waits for its first reply."""
         ...
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
-        """The ids between a reply and the next one, when the user says `text`; they end a truncated reply's turn."""
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
+        """The ids between a reply and the next one, when the user says `text`.
+
+        They end the turn of a reply that did not end it itself: see `Completion.turn_ended`.
+        """
         ...
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:
@@ -81,7 +84,10 @@ class Sampler(Protocol):
         ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """One completion per request, in order; each a function of its own request, not of its neighbours."""
+        """One completion per request, in order; each a function of its own request, not of its neighbours.
+
+        A reply ends with the model's turn, at the first stop string of its request, or after `sampling.max_tokens`.
+        """
         ...
 
 

@@ -29,8 +29,8 @@ class Replay:
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self._template.opening(prompt)
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
-        return self._template.bridge(text, truncated=truncated)
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
+        return self._template.bridge(text, turn_ended=turn_ended)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002  recorded
         return [self._play(request) for request in requests]

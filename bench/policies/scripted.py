@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.episode import Completion, Credit, Request, Sampling
 from bench.policies.policy import KLEstimator, Optimizer
+from bench.policies.stopping import cut_after, first_stop
 from bench.policies.template import CharacterTemplate
 
 
@@ -24,13 +25,13 @@ class Scripted:
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self._template.opening(prompt)
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
-        return self._template.bridge(text, truncated=truncated)
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
+        return self._template.bridge(text, turn_ended=turn_ended)
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None: ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        return [self._reply(self._replies[request.seed % len(self._replies)], sampling) for request in requests]
+        return [self._reply(request, sampling) for request in requests]
 
     def begin(self, optimizer: Optimizer, *, num_updates: int, kl_estimator: KLEstimator) -> None: ...
 
@@ -54,12 +55,14 @@ class Scripted:
     def restore_state(self, folder: Path) -> None:
         self.restore(folder)
 
-    @staticmethod
-    def _reply(text: str, sampling: Sampling) -> Completion:
-        cut = text[: sampling.max_tokens]
+    def _reply(self, request: Request, sampling: Sampling) -> Completion:
+        text = self._replies[request.seed % len(self._replies)]
+        stop = first_stop(text[: sampling.max_tokens], request.stop)
+        cut = cut_after(text, stop)[: sampling.max_tokens]
         return Completion(
             text=cut,
             token_ids=tuple(map(ord, cut)),
             logprobs=(0.0,) * len(cut),
-            truncated=len(cut) < len(text),
+            truncated=len(cut) < len(text) and not stop,
+            stop=stop,
         )

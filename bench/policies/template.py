@@ -30,7 +30,7 @@ class Template(Protocol):
 
     def opening(self, prompt: str) -> tuple[int, ...]: ...
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]: ...
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]: ...
 
 
 def make_template(tokenizer: PreTrainedTokenizerBase, kind: TemplateKind, *, stop_ids: frozenset[int]) -> Template:
@@ -64,9 +64,9 @@ class ChatTemplate:
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self._render([{"role": "user", "content": prompt}])
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         bridge = self._bridge_after(text)
-        return bridge if truncated else bridge[1:]
+        return bridge[1:] if turn_ended else bridge
 
     def _render(self, messages: list[dict[str, str]]) -> tuple[int, ...]:
         ids = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
@@ -115,9 +115,9 @@ class PlainTemplate:
         prefix = (start,) if isinstance(start, int) else ()
         return (*prefix, *self._tokenizer.encode(f"{prompt}\n\n", add_special_tokens=False))
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         ids = tuple(self._tokenizer.encode(f"\n\n{text}\n\n", add_special_tokens=False))
-        return (self._end_id, *ids) if truncated else ids
+        return ids if turn_ended else (self._end_id, *ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,5 +129,5 @@ class CharacterTemplate:
     def opening(self, prompt: str) -> tuple[int, ...]:
         return tuple(map(ord, prompt))
 
-    def bridge(self, text: str, *, truncated: bool) -> tuple[int, ...]:  # noqa: ARG002  a template takes both
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:  # noqa: ARG002  a template takes both
         return tuple(map(ord, text))

@@ -18,7 +18,7 @@ from bench.tasks.mbpp import Mbpp
 from bench.tasks.mini import code
 from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
 from bench.tasks.splits import capped, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_idle_path, require_split
+from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
 from bench.tasks.wording import fill, require_slots
 
 
@@ -31,6 +31,7 @@ class HumanEval:
     training: Mbpp
     prompt_template: str  # {question}
     correction: str
+    stop_strings: list[str]
     source: Source
     hub_id: str
     path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
@@ -39,6 +40,7 @@ class HumanEval:
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
+        refuse_empty_stop(self.stop_strings)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
 
     def check(self) -> None:

@@ -13,7 +13,7 @@ from bench.grading.extraction import extract_answer
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.records import Record, first_file, hub_records, local_path, parse_json, read_records, require_hub
 from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_idle_path, require_split
+from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
 from bench.tasks.wording import fill, require_slots
 
 LAYOUT = (
@@ -30,6 +30,7 @@ class Math:
 
     prompt_template: str  # {question}
     correction: str
+    stop_strings: list[str]
     source: Source
     hub_id: str
     path: str | None = None  # for source=local: a folder (see LAYOUT) or one file
@@ -40,6 +41,7 @@ class Math:
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
+        refuse_empty_stop(self.stop_strings)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
 
     def check(self) -> None:

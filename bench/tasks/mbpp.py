@@ -20,7 +20,7 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.mini import code
 from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
 from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, report, shared_statements
-from bench.tasks.task import Source, refuse_idle_path, require_split
+from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
 from bench.tasks.wording import fill, require_slots
 
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
@@ -42,6 +42,7 @@ class Mbpp:
     shots: list[int]  # task ids of MBPP's own prompt problems
     completion_template: str  # {question}
     correction: str
+    stop_strings: list[str]
     source: Source
     hub_id: str
     hub_config: str
@@ -52,6 +53,7 @@ class Mbpp:
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
+        refuse_empty_stop(self.stop_strings)
         require_slots(self.question_template, "text", "asserts", field="task.question_template")
         require_slots(self.prompt_template, "question", field="task.prompt_template")
         require_slots(self.shot_template, "prompt", "code", field="task.shot_template")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -28,6 +29,11 @@ class Task(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def stop_strings(self) -> Sequence[str]:
+        """Sampling an attempt ends with the first of these: what closes an answer in the format the prompt teaches."""
+        ...
 
     def check(self) -> None:
         """Raise ValueError, naming the cure, if the source cannot be read. Loads local and generated problems (under a
@@ -58,6 +64,11 @@ class Task(Protocol):
 def require_split(split: str) -> None:
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
+
+
+def refuse_empty_stop(stop_strings: Sequence[str]) -> None:
+    if not all(stop_strings):
+        raise ValueError("task.stop_strings holds an empty text, which would end every reply at once; leave it out")
 
 
 def refuse_idle_path(source: Source, path: str | None) -> None:
