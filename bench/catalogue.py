@@ -38,6 +38,9 @@ METHODS = (
 )
 TASKS = ("humaneval", "math", "mbpp")
 
+# Another name of a training, and the one that it runs, is stored and is shown under.
+SAME_TRAINING = {"score_wo_multi_turn": "single_turn_rl"}
+
 
 def register() -> None:
     """Tell Hydra every schema. Registering twice changes nothing."""
@@ -70,10 +73,11 @@ def plan_of(composed: DictConfig) -> Plan:
     Call it inside a Hydra job or `compose_plan`, where Hydra's choices are known.
     """
     choices = HydraConfig.get().runtime.choices
+    asked = str(choices["method"])
     experiment = OmegaConf.to_object(composed)
     assert isinstance(experiment, Experiment)
     key = RunKey(
-        method=choices["method"],
+        method=SAME_TRAINING.get(asked, asked),
         task=choices["task"],
         model=experiment.model.name,
         variant=experiment.variant,

@@ -7,7 +7,7 @@ collected when the last turn has been played.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -66,10 +66,15 @@ class _Conversation:
 
 @dataclass
 class Ledger:
-    """What a run has cost so far: the budget that methods are compared under."""
+    """What a run has cost so far: the budget that methods are compared under.
+
+    A conversation counts where its first attempt is sampled: one that goes on from an attempt that is given counts no
+    second time, and what is sampled of it is in attempts and tokens.
+    """
 
     sampled_episodes: int = 0
-    sampled_tokens: int = 0
+    sampled_attempts: int = 0  # graded replies
+    sampled_tokens: int = 0  # of critiques too
     updates: int = 0
     trained_tokens: int = 0  # those that carried any loss
 
@@ -97,19 +102,21 @@ class Player:
         num_samples: int = 1,
         label: str,
         first_attempts: Mapping[tuple[str, int], Attempt] | None = None,
+        only: Container[tuple[str, int]] | None = None,
     ) -> list[Episode]:
         """`num_samples` episodes per problem, a problem's side by side in the result.
 
         `script` is what the user says after the first reply. `first_attempts`, by problem id and sample, are played
-        instead of sampled; the others are sampled as ever. `label` names the occasion ("stage1/17"): together with
-        the run's seed, the problem, the sample and the turn it seeds each request, so an episode can be played again
-        alone. A failure of the verifier itself is raised here.
+        instead of sampled; the others are sampled as ever. `only`, by the same keys, leaves the rest out. `label` names
+        the occasion ("stage1/17"): together with the run's seed, the problem, the sample and the turn it seeds each
+        request, so an episode can be played again alone. A failure of the verifier itself is raised here.
         """
         conversations = [
             _Conversation(problem, sample, opening)
             for problem in problems
             for opening in (sampler.opening(self.task.prompt(problem)),)
             for sample in range(num_samples)
+            if only is None or (problem.id, sample) in only
         ]
         for turn, said in enumerate((None, *script)):
             if said is not None:
@@ -128,8 +135,9 @@ class Player:
             for conversation, completion in zip(waiting, sampler.generate(requests, sampling), strict=True):
                 verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
                 conversation.hear(completion, verdict)
+                self.ledger.sampled_episodes += said is None
+                self.ledger.sampled_attempts += graded
                 self.ledger.sampled_tokens += len(completion.token_ids)
-        self.ledger.sampled_episodes += len(conversations)
         return [conversation.finish() for conversation in conversations]
 
     def _request(self, conversation: _Conversation, label: str, turn: int, stop: tuple[str, ...]) -> Request:

@@ -40,7 +40,10 @@ class _Sweep:
         try:
             plan = plan_of(composed)
             plan.check()
-            if any(plan.key == other.key for other in self.plans):
+            twins = [other for other in self.plans if other.key == plan.key]
+            if any(other.config == plan.config for other in twins):
+                return  # the same experiment by another name (SAME_TRAINING), or asked for twice
+            if twins:
                 raise ValueError(f"{plan.key} stands twice in this sweep; give one of them another variant=<name>")
         except (ValueError, OmegaConfBaseException) as error:
             self.refused.append(f"{overrides}: {error}" if overrides else str(error))

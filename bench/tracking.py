@@ -185,6 +185,6 @@ def open_wandb(folder: Path, *, config: Mapping[str, Any], group: str, name: str
         _LOG.warning("W&B could not start and is left out (%s); train.jsonl is complete without it", error)
         return None
     run.define_metric("update")
-    for of_training in ("train/*", "probe/*", "dev/*"):
+    for of_training in ("train/*", "probe/*", "selection/*"):
         run.define_metric(of_training, step_metric="update")
     return WandbMirror(wandb, run)

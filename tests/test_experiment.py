@@ -153,13 +153,13 @@ def test_the_best_window_decides_which_weights_a_stage_ends_with(
     rewards = iter([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     seen: list[Sequence[float]] = []
 
-    def close(policy, player, run: Run, settings, stage, position):
+    def select(policy, player, run: Run, settings, stage, position):
         position.recent[:] = [next(rewards) for _ in position.recent]
         seen.append(tuple(position.recent))
-        real_close(policy, player, run, settings, stage, position)
+        return real_select(policy, player, run, settings, stage, position)
 
-    real_close = reinforce_module._close_window
-    monkeypatch.setattr(reinforce_module, "_close_window", close)
+    real_select = reinforce_module._select
+    monkeypatch.setattr(reinforce_module, "_select", select)
     kept = {}
     for selection in ("best_reward", "last"):
         rewards = iter([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
@@ -177,7 +177,7 @@ def test_the_dev_split_may_decide_instead_and_costs_nothing_of_the_budget(tmp_pa
     conduct(plan)
     (run,) = find_runs(tmp_path)
     log = log_of(run)
-    assert list(log.loc[log["dev/accuracy"].notna(), "step"]) == [2, 4, 6]
+    assert list(log.loc[log["selection/dev_accuracy"].notna(), "step"]) == [2, 4, 6]
     assert (
         run.manifest("greedy")["budget"]["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.samples_per_problem
     )

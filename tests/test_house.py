@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.catalogue import METHODS, TASKS, compose_plan
+from bench.catalogue import METHODS, SAME_TRAINING, TASKS, compose_plan
 from bench.experiment import Plan
 from bench.tasks.task import Source
 from tests.conftest import ROOT
@@ -111,7 +111,7 @@ def first_default(file: Path) -> str:
 @pytest.mark.parametrize("method", names("method"))
 def test_every_method_composes_and_ends_its_turns_with_an_attempt(method: str):
     plan = composed(f"method={method}")
-    assert plan.key.method == method
+    assert plan.key.method == SAME_TRAINING.get(method, method)
     assert plan.experiment.method.script(plan.experiment.task)[-1].graded
 
 

@@ -24,6 +24,7 @@ from tests.enumeration import PROBLEM, conversations, enumerable_learner, expect
 from tests.made_episodes import Riddles
 
 REFERENCE = tiny_lm(1)
+ONE_PROBLEM = ["training.rl.problems_per_step=1"]
 ALPHA, BETA1, BETA2 = 10.0, 0.01, 0.1  # Table 5, MATH
 
 
@@ -64,7 +65,7 @@ class EnumeratedPlayer:
 
 def train(method: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trained:
     """Run the method's own train() with the loops replaced by recorders."""
-    plan = compose_plan([f"method={method}", "training=paper", "training.sft.probe_every=0", *overrides])
+    plan = compose_plan([f"method={method}", "training=paper", "training.sft.probe_every=0", *ONE_PROBLEM, *overrides])
     chosen = plan.experiment.method
     told = Trained()
     for module in (

@@ -221,7 +221,7 @@ def test_every_number_of_the_paper_is_copied_truly(shared_data: Path) -> None:
         "star_Dplus": "star_plus",
         "pair_sft_D": "pair_sft",
         "pair_sft_Dplus": "pair_sft_plus",
-        "wo_multi_turn": "score_wo_multi_turn",
+        "wo_multi_turn": "single_turn_rl",
         "wo_stage1": "score_wo_stage1",
         "wo_reward_shaping": "score_wo_reward_shaping",
         "star_in_stage2": "score_star_stage2",

@@ -9,7 +9,7 @@ from bench.policies.learner import Learner
 from bench.policies.replay import Replay, read_recording
 from bench.policies.scripted import Scripted
 from bench.records import episode_row
-from bench.rollout import Player, request_seed, stitch
+from bench.rollout import Ledger, Player, request_seed, stitch
 from tests.made_episodes import EqualsGold, Riddles
 
 PROBLEMS = [Problem("one", "1?", "uno"), Problem("two", "2?", "dos")]
@@ -95,7 +95,23 @@ def test_samples_of_a_problem_stand_side_by_side():
 def test_the_ledger_counts_what_was_sampled():
     one = player()
     one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=2, label="x")
-    assert (one.ledger.sampled_episodes, one.ledger.sampled_tokens) == (4, 4 * 2 * len("uno"))
+    assert one.ledger == Ledger(sampled_episodes=4, sampled_attempts=8, sampled_tokens=4 * 2 * len("uno"))
+
+
+def test_an_attempt_that_is_given_is_not_charged_again():
+    one = player()
+    firsts = one.play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, label="x")
+    given = {(episode.problem.id, 0): episode.attempts[0] for episode in firsts}
+    one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="y", first_attempts=given)
+    assert one.ledger == Ledger(sampled_episodes=2, sampled_attempts=4, sampled_tokens=4 * len("uno"))
+
+
+def test_only_the_conversations_that_are_named_are_played():
+    one = player()
+    only = {("one", 1), ("two", 0)}
+    episodes = one.play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, num_samples=2, only=only, label="x")
+    assert {(episode.problem.id, episode.sample) for episode in episodes} == only
+    assert one.ledger.sampled_attempts == 2
 
 
 def test_a_crash_of_the_grader_is_raised_and_no_grade():

@@ -8,7 +8,7 @@ for progress: r_t + α (r_t − r_{t−1}). Everything else is `bench.training.r
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -20,7 +20,7 @@ from bench.rollout import Player, request_seed
 from bench.tasks.task import Task
 from bench.training.budget import Training
 from bench.training.credit import Row, last_only, with_bonus, without_own_past
-from bench.training.reinforce import Stage, reinforce
+from bench.training.reinforce import Stage, order_seed, problems_of_step, reinforce
 
 
 class Baseline(Enum):
@@ -68,10 +68,10 @@ class Score:
         for stage in self._stages(player.task, num_steps=training.rl.num_steps, offline=offline):
             reinforce(policy, player, run, training.rl, stage)
 
-    def _stages(self, task: Task, *, num_steps: int, offline: dict[tuple[str, int], Attempt]) -> list[Stage]:
+    def _stages(self, task: Task, *, num_steps: int, offline: Mapping[tuple[str, int], Attempt]) -> list[Stage]:
         """Stage I once per attempt after the first (the camera-ready's 1(a), 1(b), …), then Stage II."""
         held = range(1, self.num_attempts)
-        first_steps = round(self.stage1_fraction * num_steps)
+        first_steps = self._stage1_steps(num_steps)
         stages = [
             Stage(
                 "stage1" if self.num_attempts == 2 else f"stage1{chr(ord('a') + place)}",
@@ -89,6 +89,7 @@ class Score:
             num_steps=num_steps - first_steps,
             script=task.script() * (self.num_attempts - 1),
             reward=self._progress,
+            credited=self._progress_alone if self.baseline is Baseline.loo_residual else None,
             kl=(self.beta1,) * self.num_attempts,
             discount=self.discount,
             first_attempts=offline,
@@ -96,24 +97,45 @@ class Score:
         return [*stages, stage2]
 
     def _progress(self, rewards: Sequence[float]) -> Row:
-        earned = with_bonus(rewards, alpha=self.alpha)
-        return without_own_past(earned, rewards, alpha=self.alpha) if self.baseline is Baseline.loo_residual else earned
+        return with_bonus(rewards, alpha=self.alpha)
+
+    def _progress_alone(self, rewards: Sequence[float]) -> Row:
+        return without_own_past(self._progress(rewards), rewards, alpha=self.alpha)
+
+    def _stage1_steps(self, num_steps: int) -> int:
+        return round(self.stage1_fraction * num_steps)
 
     def _base_attempts(self, policy: Policy, player: Player, training: Training) -> dict[tuple[str, int], Attempt]:
-        """First attempts of the base model, which the policy still is, for a random part of Stage II's places."""
-        if self.offline_fraction == 0 or self.stage1_fraction == 1:
+        """First attempts of the base model, which the policy still is, for a random part of Stage II's places.
+
+        Only those that Stage II will go on from are sampled. Each of them is at least one first attempt that Stage II
+        does not sample, so the method never samples more than SCoRe does.
+        """
+        rl = training.rl
+        num_steps = rl.num_steps - self._stage1_steps(rl.num_steps)
+        if self.offline_fraction == 0 or num_steps == 0:
             return {}
-        episodes = player.play(
-            policy,
-            player.task.problems("train"),
-            script=(),
-            sampling=training.rl.sampling,
-            num_samples=training.rl.samples_per_problem,
-            label="offline",
-        )
+        problems = player.task.problems("train")
         draw = random.Random(request_seed(player.seed, "score/offline"))
-        return {
-            (episode.problem.id, episode.sample): episode.attempts[0]
-            for episode in episodes
+        wanted = {
+            (problem.id, sample)
+            for problem in problems
+            for sample in range(rl.samples_per_problem)
             if draw.random() < self.offline_fraction
         }
+        seed = order_seed(player, "stage2")
+        asked = {
+            problem.id
+            for step in range(num_steps)
+            for problem in problems_of_step(problems, step, size=rl.problems_per_step, seed=seed)
+        }
+        episodes = player.play(
+            policy,
+            [problem for problem in problems if problem.id in asked],
+            script=(),
+            sampling=rl.sampling,
+            num_samples=rl.samples_per_problem,
+            only=wanted,
+            label="offline",
+        )
+        return {(episode.problem.id, episode.sample): episode.attempts[0] for episode in episodes}

@@ -51,8 +51,7 @@ class Finding:
         return FAILS if self.estimate.high < 0 else OPEN
 
 
-# "w/o multi-turn training" is single-turn RL by another name.
-RIVALS = tuple(method for method in METHODS if method not in ("score", "score_wo_multi_turn"))
+RIVALS = tuple(method for method in METHODS if method != "score")
 
 
 def _claims() -> tuple[Claim, ...]:

@@ -38,11 +38,6 @@ def paper_tables() -> tuple[PaperTable, ...]:
     return tuple(PaperTable(**table) for table in _document()["tables"])
 
 
-def row_name(method: str) -> str:
-    """The name of the paper's row for a method: single-turn RL is what Table 4 calls "w/o multi-turn training"."""
-    return _document()["same_method_as"].get(method, method)
-
-
 def paper_row(*, method: str, task: str, variant: str) -> PaperRow | None:
     """What the paper printed for this method on this task; the fullest row where it stands in several tables.
 
@@ -51,9 +46,7 @@ def paper_row(*, method: str, task: str, variant: str) -> PaperRow | None:
     if variant != "main":
         return None
     rows = [
-        PaperRow(table, table.rows[row_name(method)])
-        for table in paper_tables()
-        if table.task == task and row_name(method) in table.rows
+        PaperRow(table, table.rows[method]) for table in paper_tables() if table.task == task and method in table.rows
     ]
     return max(rows, key=lambda row: len(row.numbers), default=None)
 

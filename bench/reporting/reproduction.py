@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.reporting.paper import PaperTable, row_name
+from bench.reporting.paper import PaperTable
 from bench.reporting.study import Cell
 from bench.reporting.style import METRIC_LABELS, method_style, show_number
 from bench.reporting.tables import HOW_INTERVALS, METRICS, estimate_columns, interval_text, setting_notes
@@ -19,7 +19,7 @@ def reproduced_table(printed: PaperTable, cells: list[Cell]) -> Table:
     numbers, shown = [], []
     for setting in settings:
         for method, row in printed.rows.items():
-            same = [cell for cell in ours if cell.setting == setting and row_name(cell.method) == method]
+            same = [cell for cell in ours if cell.setting == setting and cell.method == method]
             for cell in same or [None]:
                 found = estimate_columns(cell.estimates) if cell else {}
                 name = cell.method if cell else method

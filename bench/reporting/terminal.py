@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from bench.metrics import Estimate
 from bench.reporting.claims import FAILS, HOLDS, Finding
 from bench.reporting.completeness import Completeness, completeness, completeness_table
-from bench.reporting.paper import PaperRow, PaperTable, paper_row, row_name
+from bench.reporting.paper import PaperRow, PaperTable, paper_row
 from bench.reporting.recorded import recorded_note
 from bench.reporting.study import Cell, Setting, by_setting, find_cells
 from bench.reporting.style import METRIC_LABELS, NOT_PRINTED, method_style, show_number
@@ -49,13 +49,13 @@ def print_cells(cells: list[Cell], rows: list[Completeness], console: Console) -
 def print_reproduced(printed: PaperTable, cells: list[Cell], rows: list[Completeness], console: Console) -> None:
     """One of the paper's tables, row for row, once per setting of ours on its task; nothing where there is none."""
     for setting, group in by_setting(cells):
-        ours = [cell for cell in group if row_name(cell.method) in printed.rows]
+        ours = [cell for cell in group if cell.method in printed.rows]
         if setting.task != printed.task or setting.variant != "main" or not ours:
             continue
         shown = [
             _Row(cell.method if cell else method, cell, PaperRow(printed, numbers))
             for method, numbers in printed.rows.items()
-            for cell in [cell for cell in ours if row_name(cell.method) == method] or [None]
+            for cell in [cell for cell in ours if cell.method == method] or [None]
         ]
         title = f"Table {printed.number} of the paper, {printed.title}; here: {setting.label}"
         console.print(_setting_table(title, shown, _lacking(rows)))

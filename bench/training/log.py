@@ -15,9 +15,10 @@ def training_metrics(
 ) -> dict[str, float]:
     """Per attempt t: accuracy, reward, truncation, length in tokens; between attempts: how many answers changed.
 
-    `rewards[i]` is what episode i's attempts earned under the stage's reward; `update` is what the learner said.
+    `rewards[i]` is what episode i's attempts earned under the stage's reward; `train/reward` is the mean of their sums,
+    which windows are compared by. `update` is what the learner said.
     """
-    told: dict[str, float] = {}
+    told = {"train/reward": fmean(map(sum, rewards))}
     for place in range(len(episodes[0].attempts)):
         attempts = [episode.attempts[place] for episode in episodes]
         told[f"train/accuracy@t{place + 1}"] = fmean(attempt.correct for attempt in attempts)

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
@@ -24,9 +25,9 @@ from bench.training.log import training_metrics
 
 
 class Selection(Enum):
-    """Which checkpoint a stage ends with."""
+    """Which checkpoint a reinforcement stage ends with. Imitation keeps its last weights, whatever this says."""
 
-    best_reward = "best_reward"  # the one after the window of highest training reward (the paper's rule)
+    best_reward = "best_reward"  # the end of the window of highest mean reward, see Stage.reward (the paper's rule)
     best_dev = "best_dev"  # the one of highest accuracy, greedy, at the last attempt on the dev split
     last = "last"
 
@@ -42,7 +43,7 @@ class Reinforcement:
     sampling: Sampling
     kl_estimator: KLEstimator
     selection: Selection
-    window: int  # steps over which a training reward is averaged, and between checkpoints
+    window: int  # steps over which the stage's reward is averaged, and between checkpoints
     alarms: Alarms = field(default_factory=Alarms)
 
     def __post_init__(self) -> None:
@@ -68,11 +69,15 @@ class Stage:
     name: str
     num_steps: int
     script: tuple[Turn, ...]
-    reward: Callable[[Sequence[float]], Row]  # from correctness per attempt to reward per attempt
+    # From correctness per attempt to reward per attempt, a bonus included and KL excluded. Their sum over attempts is
+    # what `best_reward` compares windows by.
+    reward: Callable[[Sequence[float]], Row]
     kl: Row  # coefficient per attempt
     num_balanced: int = 0  # of the first attempts' coefficients, scaled to the reward as training goes (Balance)
     discount: float = 0.0  # of later rewards in an attempt's return; the paper's is 0
     first_attempts: Mapping[tuple[str, int], Attempt] = field(default_factory=dict)  # given, by problem id and sample
+    # What is credited in place of `reward`: the same expected gradient at discount 0 with less noise. None: the reward.
+    credited: Callable[[Sequence[float]], Row] | None = None
 
 
 def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage) -> None:
@@ -92,7 +97,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     while position.step < stage.num_steps:
         label = f"{stage.name}/{position.step}"
         chosen = problems_of_step(
-            problems, position.step, size=settings.problems_per_step, seed=request_seed(player.seed, stage.name)
+            problems, position.step, size=settings.problems_per_step, seed=order_seed(player, stage.name)
         )
         episodes = player.play(
             policy,
@@ -110,18 +115,22 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         player.ledger.updates += 1
         player.ledger.trained_tokens += round(metrics["trained_tokens"])
         position.step += 1
-        position.recent.append(fmean(episode.rewards[-1] for episode in episodes))
+        earned = [stage.reward(episode.rewards) for episode in episodes]
+        position.recent.append(fmean(map(sum, earned)))
         divergences = tuple(metrics.get(f"kl@t{place}", 0.0) for place in range(1, len(stage.kl) + 1))
         position.balance.observe(reward=position.recent[-1], divergences=divergences)
-        told = training_metrics(episodes, [stage.reward(episode.rewards) for episode in episodes], metrics)
+        told = training_metrics(episodes, earned, metrics)
         if stage.num_balanced:
             told["train/kl_scale"] = scaled
         equal = not any(any(credit.weights) for credit in credits)
         alarms = watch.step(told, rewards_equal=equal)
+        window_ends = position.step % settings.window == 0 or position.step == stage.num_steps
+        if window_ends and settings.selection is not Selection.last:
+            told |= _select(policy, player, run, settings, stage, position)
         run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
-        progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy" in name})
-        if position.step % settings.window == 0 or position.step == stage.num_steps:
-            _close_window(policy, player, run, settings, stage, position)
+        progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy@" in name})
+        if window_ends:
+            _checkpoint(policy, player, run, stage, position)
     progress.close()
 
 
@@ -131,10 +140,11 @@ def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int) -> list[C
     `episodes` holds `samples` episodes per problem, side by side. Attempts that were given to the policy carry nothing:
     they say nothing of what it would do.
     """
+    credited = stage.credited or stage.reward
     credits = []
     for start in range(0, len(episodes), samples):
         group = episodes[start : start + samples]
-        rows = [returns(stage.reward(episode.rewards), discount=stage.discount) for episode in group]
+        rows = [returns(credited(episode.rewards), discount=stage.discount) for episode in group]
         credits += [
             Credit(episode, weights=_masked(weights, episode.given), kl=_masked(stage.kl, episode.given))
             for episode, weights in zip(group, leave_one_out(rows), strict=True)
@@ -146,18 +156,31 @@ def _masked(values: Row, given: int) -> Row:
     return (0.0,) * given + values[given:]
 
 
-def problems_of_step(problems: Sequence[Problem], step: int, *, size: int, seed: int) -> list[Problem]:
-    """Step `step`'s problems: consecutive slices of endless passes, each pass shuffled by its own seed.
+def order_seed(player: Player, stage: str) -> int:
+    """What shuffles a stage's problems."""
+    return request_seed(player.seed, stage)
 
-    Within one step no problem stands twice unless `size` exceeds their number.
+
+def problems_of_step(problems: Sequence[Problem], step: int, *, size: int, seed: int) -> list[Problem]:
+    """Step `step`'s problems, none of them twice: a slice of a pass over all problems, shuffled by the pass's own seed.
+
+    A pass ends with its last whole slice, so the few that are left over, others in each pass, wait for the next one.
+    Raises ValueError where there are fewer problems than `size`.
     """
-    chosen: list[Problem] = []
-    while len(chosen) < size:
-        epoch, index = divmod(step * size + len(chosen), len(problems))
-        order = list(problems)
-        random.Random(request_seed(seed, "epoch", epoch)).shuffle(order)
-        chosen += order[index : index + size - len(chosen)]
-    return chosen
+    if size > len(problems):
+        raise ValueError(
+            f"training.rl.problems_per_step={size}, and there are {len(problems)} training problems: set "
+            f"training.rl.problems_per_step={len(problems)} or less, or take more problems"
+        )
+    epoch, place = divmod(step, len(problems) // size)
+    return [problems[index] for index in _order(len(problems), seed, epoch)[place * size : (place + 1) * size]]
+
+
+@lru_cache(maxsize=4)
+def _order(num_problems: int, seed: int, epoch: int) -> tuple[int, ...]:
+    order = list(range(num_problems))
+    random.Random(request_seed(seed, "epoch", epoch)).shuffle(order)
+    return tuple(order)
 
 
 @dataclass(slots=True)
@@ -166,25 +189,32 @@ class _Position:
 
     step: int
     balance: Balance
-    recent: list[float] = field(default_factory=list)  # training reward of each step of the open window
+    recent: list[float] = field(default_factory=list)  # the stage's summed reward at each step of the open window
     best: float | None = None  # of the closed windows, by what `Selection` looks at
 
 
-def _close_window(
+def _select(
     policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage, position: _Position
-) -> None:
-    """Keep the weights if the window was the best so far, and write a checkpoint."""
-    if settings.selection is not Selection.last:
-        best = run.best_weights(stage.name)
-        merit = fmean(position.recent)
-        if settings.selection is Selection.best_dev:
-            merit = _dev_accuracy(policy, player, stage, max_tokens=settings.sampling.max_tokens)
-            run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **{"dev/accuracy": merit})
-        if position.best is None or merit >= position.best:
-            position.best = merit
-            policy.save(best)
-        if position.step == stage.num_steps:
-            policy.restore(best)
+) -> dict[str, float]:
+    """Keep the weights if the window is the best so far by what `Selection` looks at; returns what is logged of it.
+
+    At the stage's end the policy gets the best window's weights.
+    """
+    best = run.best_weights(stage.name)
+    if settings.selection is Selection.best_dev:
+        compared, merit = "dev_accuracy", _dev_accuracy(policy, player, stage, max_tokens=settings.sampling.max_tokens)
+    else:
+        compared, merit = "window_reward", fmean(position.recent)
+    is_best = position.best is None or merit >= position.best
+    if is_best:
+        position.best = merit
+        policy.save(best)
+    if position.step == stage.num_steps:
+        policy.restore(best)
+    return {f"selection/{compared}": merit, "selection/is_best": float(is_best)}
+
+
+def _checkpoint(policy: Policy, player: Player, run: Run, stage: Stage, position: _Position) -> None:
     position.recent.clear()
     before = run.progress
     finished = [] if before is None else before["finished"]
