@@ -1,6 +1,8 @@
 """The update is the gradient of what the paper says: closed forms, by enumeration of a policy small enough for it."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from bench.episode import Credit
 from bench.policies.objective import estimate_kl, exact_kl, still_to_come
 from bench.policies.policy import KLEstimator
+from bench.policies.scoring import Scores, score
 from bench.training.credit import last_only, with_bonus
 from bench.training.reinforce import Stage, assign
 from tests.enumeration import (
@@ -95,24 +98,59 @@ def test_shuffling_rewards_changes_the_gradient():
     assert (one - other).abs().max() > 1e-3
 
 
-def test_ten_times_the_kl_coefficient_gives_ten_times_its_gradient():
+def test_ten_times_the_kl_coefficient_gives_ten_times_its_gradient_and_leaves_the_rewards_alone():
     learner = enumerable_learner(kl=KLEstimator.exact)
     played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
-    one = gradient_of(learner, [Credit(e, (0.0, 0.0), (0.01, 0.01)) for e in played])
-    ten = gradient_of(learner, [Credit(e, (0.0, 0.0), (0.1, 0.1)) for e in played])
-    torch.testing.assert_close(ten, 10 * one)
+
+    def with_kl(coefficient: float) -> torch.Tensor:
+        return gradient_of(learner, [Credit(e, (0.3, -0.2), (coefficient, coefficient)) for e in played])
+
+    rewards, once, tenfold = with_kl(0.0), with_kl(0.01), with_kl(0.1)
+    assert (once - rewards).abs().max() > 1e-4
+    torch.testing.assert_close(tenfold - rewards, 10 * (once - rewards), atol=1e-5, rtol=0)  # norms are float32
+
+
+WEIGHTS, COEFFICIENTS = (1.5, -0.5), (0.3, 0.7)
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_each_attempt_has_its_own_kl_coefficient_and_its_own_tokens(place: int):
-    """The gradient with respect to the scored tokens' log-probabilities is zero outside the attempt it is meant for."""
+def test_a_weight_or_coefficient_reaches_the_tokens_of_its_own_attempt_by_its_own_amount_and_no_others(
+    place: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Read off the gradient with respect to each scored token's log-probability and KL, one attempt at a time."""
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
-    chosen = tuple(1.0 if attempt == place else 0.0 for attempt in range(2))
-    both = gradient_of(learner, [Credit(e, (0.0, 0.0), (0.3, 0.7)) for e in played])
-    parts = [gradient_of(learner, [Credit(e, (0.0, 0.0), kl) for e in played]) for kl in ((0.3, 0.0), (0.0, 0.7))]
-    torch.testing.assert_close(both, parts[0] + parts[1])
-    assert gradient_of(learner, [Credit(e, chosen, (0.0, 0.0)) for e in played]).abs().max() > 1e-3
+    # 32, so that dividing by their number and multiplying again is exact
+    credits = [Credit(each.episode, (0.0, 0.0), (0.0, 0.0)) for each in conversations(REFERENCE, REFERENCE)[:32]]
+    seen: list[Scores] = []
+
+    def scored(*arguments: Any, **options: Any) -> Scores:
+        found = score(*arguments, **options)
+        logprobs_N, kl_N = (each.detach().requires_grad_() for each in (found.logprobs_N, found.kl_N))
+        seen.append(replace(found, logprobs_N=logprobs_N, kl_N=kl_N))
+        return seen[-1]
+
+    def per_token(**values: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        learner.backward([replace(credit, **values) for credit in credits])
+        (found,) = seen
+        seen.clear()
+        assert found.logprobs_N.grad is not None
+        kl_gradient_N = torch.zeros_like(found.kl_N) if found.kl_N.grad is None else found.kl_N.grad
+        return found.places_N == place, found.logprobs_N.grad * len(credits), kl_gradient_N * len(credits)
+
+    monkeypatch.setattr("bench.policies.learner.score", scored)
+    inside_N, of_logprobs_N, of_kl_N = per_token(weights=only(place, WEIGHTS))
+    assert set(of_logprobs_N[inside_N].tolist()) == {-WEIGHTS[place]}
+    assert not of_logprobs_N[~inside_N].any()
+    assert not of_kl_N.any()
+    inside_N, of_logprobs_N, of_kl_N = per_token(kl=only(place, COEFFICIENTS))
+    assert set(of_kl_N[inside_N].tolist()) == {COEFFICIENTS[place]}
+    assert of_logprobs_N[inside_N].abs().max() > 0.01
+    assert not of_kl_N[~inside_N].any()
+    assert not of_logprobs_N[~inside_N].any()
+
+
+def only(place: int, values: tuple[float, float]) -> tuple[float, float]:
+    return (values[0], 0.0) if place == 0 else (0.0, values[1])
 
 
 def test_stage_one_moves_the_first_attempt_by_its_kl_even_where_rewards_are_constant():
@@ -150,7 +188,7 @@ def test_chunks_of_the_vocabulary_head_change_nothing(monkeypatch: pytest.Monkey
     learner = enumerable_learner(kl=KLEstimator.exact)
     credits = [Credit(each.episode, (1.0, -1.0), (0.1, 0.2)) for each in conversations(REFERENCE, REFERENCE)]
     whole = gradient_of(learner, credits)
-    monkeypatch.setattr("bench.policies.scoring._CHUNK", 7)
+    monkeypatch.setattr("bench.policies.scoring._CHUNK_LOGITS", 30)  # of a vocabulary of four
     torch.testing.assert_close(gradient_of(learner, credits), whole)
 
 
@@ -186,3 +224,16 @@ def test_the_kl_runs_from_the_policy_to_the_reference_and_not_back():
     forward = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
     assert exact_kl(policy, reference).item() == pytest.approx(forward)
     assert exact_kl(reference, policy).item() != pytest.approx(forward)
+
+
+def test_k3_is_heavy_tailed_where_policy_and_reference_disagree_and_k1_is_not():
+    policy = torch.tensor([[1e-4, 1 - 1e-4]]).double().log()
+    reference = torch.tensor([[0.5, 0.5]]).double().log()
+    variances = {}
+    for estimator in (KLEstimator.k1, KLEstimator.k3):
+        each = estimate_kl(logprobs_N=policy[0], reference_logprobs_N=reference[0], estimator=estimator)
+        mean = (policy[0].exp() * each).sum()
+        variances[estimator] = (policy[0].exp() * (each - mean).square()).sum().item()
+    assert exact_kl(policy, reference).item() == pytest.approx(0.692, abs=1e-3)
+    assert variances[KLEstimator.k1] == pytest.approx(0.008, abs=1e-3)
+    assert variances[KLEstimator.k3] == pytest.approx(2490, abs=1)

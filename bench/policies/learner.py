@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bench.episode import Completion, Credit, Request, Sampling
 from bench.policies.generation import generate
 from bench.policies.objective import surrogate
-from bench.policies.policy import KLEstimator, Optimizer
+from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer
 from bench.policies.scoring import Scores, score
 from bench.policies.template import Template
 
@@ -101,14 +101,16 @@ class Learner:
     def update(self, credits: Sequence[Credit]) -> dict[str, float]:
         """One step on all of `credits`; episodes whose weights and coefficients are all zero cost nothing but count.
 
-        Raises ValueError on an empty list: a step without episodes has no mean.
+        Raises ValueError on an empty list, since a step without episodes has no mean, and NonFiniteGradientError as
+        `Policy.update` says.
         """
         assert self._optimizer is not None, "begin() comes before update()"
         self._optimizer.zero_grad(set_to_none=True)
         told = self.backward(credits)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient's norm is {norm.item()}: lower the learning rate")
+            self._optimizer.zero_grad(set_to_none=True)
+            raise NonFiniteGradientError(f"the gradient's norm is {norm.item()}")
         rate = self._settings.rate_at(self._updates, num_updates=self._num_updates)
         for group in self._optimizer.param_groups:
             group["lr"] = rate

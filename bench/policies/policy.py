@@ -20,12 +20,22 @@ class Schedule(Enum):
     cosine = "cosine"  # the same, along half a cosine
 
 
-class KLEstimator(Enum):
-    """How KL(policy ‖ reference) of an attempt is estimated; all have the same expectation (see objective.py)."""
+class NonFiniteGradientError(ArithmeticError):
+    """An update's gradient held an infinity or a NaN; no weight and no optimiser state was touched."""
 
-    exact = "exact"  # per token over the whole vocabulary
-    k1 = "k1"  # log(policy/reference) of the sampled token
-    k3 = "k3"  # reference/policy − 1 − log(reference/policy): never negative, less variance than k1
+
+class KLEstimator(Enum):
+    """How KL(policy ‖ reference) of an attempt is estimated; all have the same expectation (see objective.py).
+
+    `exact` has the least variance and costs little more: the reference's logits are made for the other two as well.
+    """
+
+    exact = "exact"  # at each position over the whole vocabulary; only which positions come is left to chance
+    k1 = "k1"  # log(policy/reference) of the sampled token: negative at times, and its tails are those of a logarithm
+    # reference/policy − 1 − log(reference/policy) of the sampled token: never negative, and less noisy than k1 while
+    # the two agree. Its tail is that of the ratio, uncapped: a token of probability 0.0001 to which the reference gives
+    # 0.5 counts 4,990 nats where the KL is 0.7; var(k3) is then 2,490, and var(k1) 0.008.
+    k3 = "k3"
 
 
 @dataclass(kw_only=True)
@@ -99,7 +109,10 @@ class Policy(Sampler, Protocol):
         ...
 
     def update(self, credits: Sequence[Credit]) -> dict[str, float]:
-        """One optimiser step on all credits together; returns what the step looked like."""
+        """One optimiser step on all credits together; returns what the step looked like.
+
+        Raises NonFiniteGradientError, and leaves everything as it was, if there is no finite step to make.
+        """
         ...
 
     def reset(self) -> None:

@@ -18,7 +18,7 @@ from bench.episode import Episode
 from bench.policies.objective import estimate_kl, exact_kl
 from bench.policies.policy import KLEstimator
 
-_CHUNK = 1024  # tokens through the head at a time: 1024 x 150k logits in float32 are 0.6 GB
+_CHUNK_LOGITS = 2**25  # through the head at a time: 0.13 GB in float32, of which the exact KL holds about eight
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +111,15 @@ def _through_head(
         kl = estimate_kl(logprobs_N=logprobs, reference_logprobs_N=_gather(other_logits, targets), estimator=estimator)
         return logprobs, kl, entropy
 
+    size = max(1, _CHUNK_LOGITS // model.config.get_text_config().vocab_size)
+    several = len(targets_N) > size and torch.is_grad_enabled()
+    others = (None,) * len(hidden_NH.split(size)) if reference_NH is None else reference_NH.split(size)
     pieces: list[tuple[torch.Tensor, ...]] = []
-    for start in range(0, len(targets_N), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        other = None if reference_NH is None else reference_NH[part]
-        several = len(targets_N) > _CHUNK and torch.is_grad_enabled()
+    for part in zip(hidden_NH.split(size), targets_N.split(size), others, strict=True):
         if several:  # logits are made again on the way back rather than kept
-            pieces.append(checkpoint(chunk, hidden_NH[part], targets_N[part], other, use_reentrant=False))  # pyright: ignore[reportArgumentType]
+            pieces.append(checkpoint(chunk, *part, use_reentrant=False))  # pyright: ignore[reportArgumentType]
         else:
-            pieces.append(chunk(hidden_NH[part], targets_N[part], other))
+            pieces.append(chunk(*part))
     logprobs_N, kl_N, entropy_N = (torch.cat(column) for column in zip(*pieces, strict=True))
     return logprobs_N, kl_N, entropy_N
 
