@@ -8,7 +8,7 @@
       state/                     what a resumed training needs
       <evaluation>/              episodes.parquet, transcripts.jsonl.gz, and manifest.json, written last
 
-Every file is written under another name, flushed to disk and renamed.
+Whatever a crash must not tear is written by `bench.files`: aside, flushed to disk and renamed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import fcntl
 import gzip
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from typing import Any
 import pandas as pd
 
 from bench.episode import Episode
+from bench.files import write_file, write_folder
 from bench.records import episode_row, transcript_row
 from bench.tracking import Tracker
 
@@ -84,7 +84,7 @@ class Run:
                     f"another process is working in {folder}; wait for it, or set variant=<name>"
                 ) from None
             _check_claim(folder, config)
-            _write(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
+            write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
             yield Run(key, folder)
 
     @staticmethod
@@ -113,23 +113,32 @@ class Run:
     def finish_training(self, save: Callable[[Path], None] | None, record: Mapping[str, Any]) -> None:
         """Write the weights (none for a method that trains nothing), then the record that says so; drop the state."""
         if save is not None:
-            temporary = self.folder / "weights.tmp"
-            shutil.rmtree(temporary, ignore_errors=True)
-            save(temporary)
-            shutil.rmtree(self.weights, ignore_errors=True)
-            temporary.replace(self.weights)
-        _write(self.folder / "training.json", json.dumps(record, indent=2).encode())
-        for leftover in ("state", "best"):
+            write_folder(self.weights, save)
+        self.tracker.sync()
+        write_file(self.folder / "training.json", json.dumps(record, indent=2).encode())
+        for leftover in ("state", "best", "collected"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
 
-    def best_weights(self, stage: str) -> Path:
-        """Where a stage keeps its best weights so far; gone once training has finished."""
-        return self.folder / "best" / stage
+    def best_weights(self, stage: str, step: int) -> Path:
+        """Where a stage keeps the weights of its best step so far; gone once training has finished."""
+        return self.folder / "best" / stage / f"step{step}"
+
+    def save_best(self, stage: str, step: int, save: Callable[[Path], None]) -> None:
+        """They stand beside the best before them, until a checkpoint has turned to them and calls `keep_best`."""
+        write_folder(self.best_weights(stage, step), save)
+
+    def keep_best(self, stage: str, step: int) -> None:
+        for other in (self.folder / "best" / stage).iterdir():
+            if other != self.best_weights(stage, step):
+                shutil.rmtree(other)
+
+    def collected(self, stage: str) -> Path:
+        """Where the conversations that a stage samples wait to be trained on; gone once training has finished."""
+        return self.folder / "collected" / stage
 
     def save_training_data(self, stage: str, episodes: Sequence[Episode]) -> None:
         """The conversations that a method imitates, in the rows of an evaluation: the paper's Figures 4b and 4c."""
         path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
-        path.parent.mkdir(exist_ok=True)
         _write_frame(path, episodes)
 
     @property
@@ -147,10 +156,9 @@ class Run:
         """A checkpoint: its files go to a new folder, then progress.json turns to it, then older folders go."""
         state = self.folder / "state"
         files = f"update{record['update']}"
-        shutil.rmtree(state / files, ignore_errors=True)
-        (state / files).mkdir(parents=True)
-        save(state / files)
-        _write(state / "progress.json", json.dumps({**record, "files": files}).encode())
+        write_folder(state / files, save)
+        self.tracker.sync()
+        write_file(state / "progress.json", json.dumps({**record, "files": files}).encode())
         for old in state.iterdir():
             if old.is_dir() and old.name != files:
                 shutil.rmtree(old)
@@ -168,10 +176,10 @@ class Run:
         _write_frame(folder / "episodes.parquet", episodes)
         rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        _write(folder / "transcripts.jsonl.gz", gzip.compress(lines.encode(), mtime=0))
+        write_file(folder / "transcripts.jsonl.gz", gzip.compress(lines.encode(), mtime=0))
         counts = {"num_rows": len(episodes), "num_problems": len(prompts)}
         record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, **counts, **manifest}
-        _write(folder / "manifest.json", json.dumps(record, indent=2).encode())
+        write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +295,4 @@ def _read_json(path: Path) -> Any:
 def _write_frame(path: Path, episodes: Sequence[Episode]) -> None:
     parquet = io.BytesIO()
     pd.DataFrame([episode_row(episode) for episode in episodes]).to_parquet(parquet, index=False)
-    _write(path, parquet.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_file(path, parquet.getvalue())

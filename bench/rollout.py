@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from bench.episode import Attempt, Completion, Episode, Problem, Request, Sampling, Turn, Verdict
 from bench.grading.verifier import Verifier
@@ -77,6 +77,10 @@ class Ledger:
     sampled_tokens: int = 0  # of critiques too
     updates: int = 0
     trained_tokens: int = 0  # those that carried any loss
+
+    def add(self, other: Ledger) -> None:
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 class Player:

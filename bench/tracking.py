@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from bench.files import sync, write_file
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,8 +66,13 @@ class Tracker:
         if self.mirror is not None:
             self.mirror.alert(title, text)
 
-    def forget_after(self, update: int) -> None:
-        """Drop rows past `update`, and a line torn by a crash: they are about to be written again."""
+    def sync(self) -> None:
+        """Flush the rows to the disk: a checkpoint must not outlive them."""
+        if self._path.exists():
+            sync(self._path)
+
+    def forget_after(self, update: int, *, stage: str | None = None) -> None:
+        """Drop rows past `update`, those of `stage`, and a torn line: they are about to be written again."""
         if not self._path.exists():
             return
         kept = []
@@ -74,11 +81,9 @@ class Tracker:
                 row = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            if row["update"] <= update:
+            if row["update"] <= update and (stage is None or row.get("stage") != stage):
                 kept.append(line + "\n")
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(self._path)
+        write_file(self._path, "".join(kept).encode())
 
     def summarise(
         self,

@@ -7,8 +7,10 @@ hand them to the training loops.
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +21,8 @@ from bench.catalogue import CONF, compose_plan
 from bench.episode import Credit, Episode
 from bench.methods.score import Score
 from bench.policies.policy import KLEstimator
+from bench.results import Run
+from bench.rollout import Ledger
 from bench.training.reinforce import Stage, assign
 from tests.enumeration import PROBLEM, conversations, enumerable_learner, expected_update, objective_gradient, tiny_lm
 from tests.made_episodes import Riddles
@@ -59,6 +63,12 @@ class EnumeratedPlayer:
     seed = 0
     task = Riddles([PROBLEM])
 
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+
+    def aside(self) -> EnumeratedPlayer:
+        return EnumeratedPlayer()
+
     def play(self, *_: Any, **__: Any) -> list[Episode]:
         return [each.episode for each in conversations(REFERENCE, REFERENCE)]
 
@@ -75,13 +85,15 @@ def train(method: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trai
         if hasattr(module, "reinforce"):
             monkeypatch.setattr(module, "reinforce", lambda *arguments: told.stages.append(arguments[-1]))
         if hasattr(module, "fine_tune"):
-            monkeypatch.setattr(module, "fine_tune", lambda *arguments, **_: told.imitated.append(arguments[-1]))
-    policy = SimpleNamespace(save=lambda _: None, restore=told.starts.append)
+            monkeypatch.setattr(module, "fine_tune", lambda *arguments, **_: told.imitated.append(list(arguments[-1])))
+    policy = SimpleNamespace(save=lambda _: None, restore=lambda folder: told.starts.append(folder.parent.name))
     policy.reset = lambda: told.starts.append("the base model")
     policy.opening = lambda _: (0,)
     policy.bridge = lambda *_, **__: (1,)
-    run = SimpleNamespace(save_training_data=lambda *_: None, best_weights=lambda name: name)
-    chosen.train(policy, EnumeratedPlayer(), run, plan.experiment.training)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(plan.key, Path(folder))
+        monkeypatch.setattr(run, "save_training_data", lambda *_: None)
+        chosen.train(policy, EnumeratedPlayer(), run, plan.experiment.training)
     told.stages = [stage for stage in told.stages if stage.num_steps]
     return told
 

@@ -18,10 +18,14 @@ from bench.policies.policy import Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed, stitch
 from bench.tasks.task import Task
+from bench.training import checkpoint
 from bench.training.budget import Training
+from bench.training.collection import Credits, collect
 from bench.training.fine_tune import FineTuning, Probe, fine_tune
 
 _LOG = logging.getLogger(__name__)
+_STAGE = "pair_sft"
+_COLLECTING = "pair_sft/collect"
 
 
 @dataclass(kw_only=True)
@@ -36,19 +40,30 @@ class PairSft:
         return task.script()
 
     def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
-        episodes = player.play(
+        if checkpoint.is_finished(policy, player, run, _STAGE, training.sft.optimizer):
+            return
+        probe = self._probe(policy, player, training.sft) if training.sft.probe_every else None
+        pairs = collect(
             policy,
-            player.task.problems("train"),
-            script=player.task.script(),
+            player,
+            run,
+            label=_COLLECTING,
             sampling=training.sft.sampling,
             num_samples=training.collected(len(player.task.problems("train"))),
-            label="pair_sft/collect",
+            choose=lambda episodes: self._pairs(policy, player, episodes),
         )
-        pairs = self._pairs(policy, player, episodes)
-        run.save_training_data("pair_sft", pairs)
-        credits = [Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)) for pair in pairs]
-        probe = self._probe(policy, player, training.sft, episodes) if training.sft.probe_every else None
-        fine_tune(policy, player, run, training.sft, credits, stage="pair_sft", probe=probe)
+        run.save_training_data(_STAGE, pairs)
+        credits = Credits(pairs, lambda pair: Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)))
+        fine_tune(
+            policy,
+            player,
+            run,
+            training.sft,
+            credits,
+            stage=_STAGE,
+            num_updates=training.sft.num_updates,
+            probe=probe,
+        )
 
     def _pairs(self, policy: Policy, player: Player, episodes: Sequence[Episode]) -> list[Episode]:
         """A stitched conversation per usable first attempt of a problem that was ever answered correctly."""
@@ -74,7 +89,7 @@ class PairSft:
             )
         return pairs
 
-    def _probe(self, policy: Policy, player: Player, settings: FineTuning, episodes: Sequence[Episode]) -> Probe:
+    def _probe(self, policy: Policy, player: Player, settings: FineTuning) -> Probe:
         """Accuracy of corrections, sampled, on three kinds of first attempts (the paper's Figure 5).
 
         They are the base model's on training problems and on held-out ones, and the newest model's own on the latter:
@@ -83,8 +98,9 @@ class PairSft:
         """
         measure = player.aside()
         script = player.task.script()
-        train = {episode.problem.id: episode for episode in episodes if episode.sample == 0}
-        fixed = {"fixed_train": list(train.values())[: settings.probe_problems]}
+        train = player.task.problems("train")[: settings.probe_problems]
+        # The collection's first conversation of each of these problems, over again: the same label, the same samples.
+        fixed = {"fixed_train": measure.play(policy, train, script=(), sampling=settings.sampling, label=_COLLECTING)}
         try:
             held_out = player.task.problems("dev")[: settings.probe_problems]
         except ValueError as error:

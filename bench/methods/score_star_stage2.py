@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.episode import Turn
+from bench.files import write_folder
 from bench.policies.policy import Policy
 from bench.results import Run
 from bench.rollout import Player
@@ -47,8 +48,9 @@ class ScoreStarStage2:
             kl=(self.beta2, self.beta1),
         )
         reinforce(policy, player, run, training.rl, stage1)
-        stage1_weights = run.best_weights("after_stage1")
-        policy.save(stage1_weights)
+        stage1_weights = run.best_weights("after_stage1", stage1.num_steps)
+        if not stage1_weights.exists():  # once STaR is under way, a resumed run's policy is no longer Stage I's
+            write_folder(stage1_weights, policy.save)
         self_train(
             policy,
             player,
@@ -56,6 +58,7 @@ class ScoreStarStage2:
             training.sft,
             stage="star",
             samples_per_problem=training.collected(len(player.task.problems("train")), share=1 - self.stage1_fraction),
+            num_updates=training.imitation_updates(share=1 - self.stage1_fraction),
             num_iterations=self.num_iterations,
             keep=self._keep,
             loss_on_first=False,

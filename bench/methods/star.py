@@ -46,6 +46,7 @@ class Star:
             training.sft,
             stage="star",
             samples_per_problem=training.collected(len(player.task.problems("train"))),
+            num_updates=training.sft.num_updates,
             num_iterations=self.num_iterations,
             keep=self._keep,
             loss_on_first=self.loss_on_first,

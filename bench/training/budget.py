@@ -30,4 +30,9 @@ class Training:
         if self.sft.samples_per_problem is not None:
             return self.sft.samples_per_problem
         rl = self.rl
-        return max(1, round(share * rl.num_steps * rl.problems_per_step * rl.samples_per_problem / num_problems))
+        budget = share * rl.num_steps * rl.problems_per_step * rl.samples_per_problem
+        return max(1, round(budget / num_problems))
+
+    def imitation_updates(self, *, share: float) -> int | None:
+        """The same part of `sft.num_updates`, where updates are set."""
+        return None if self.sft.num_updates is None else max(1, round(share * self.sft.num_updates))

@@ -1,4 +1,7 @@
-"""Supervised fine-tuning on chosen attempts: weight 1 where a method wants imitation, 0 elsewhere, and no KL."""
+"""Supervised fine-tuning on chosen attempts: weight 1 where a method wants imitation, 0 elsewhere, and no KL.
+
+Imitation keeps its last weights: it has no reward by which an earlier checkpoint could be better.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bench.episode import Credit, Sampling
 from bench.policies.policy import KLEstimator, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed
+from bench.training import checkpoint
 
 
 @dataclass(kw_only=True)
@@ -19,8 +24,10 @@ class FineTuning:
 
     samples_per_problem: int | None  # collected per training problem in all; None: what Training.collected says
     sampling: Sampling
+    num_updates: int | None  # of a method in all, over its iterations; None: as many as num_epochs make
     num_epochs: int
     batch_size: int  # conversations per update
+    checkpoint_every: int  # updates
     optimizer: Optimizer
     probe_every: int  # updates between two probes, where a method has one; 0 for none
     probe_problems: int  # of each split that a probe looks at
@@ -28,7 +35,14 @@ class FineTuning:
     def __post_init__(self) -> None:
         if self.probe_every < 0:
             raise ValueError(f"training.sft.probe_every must be positive, or 0 for none, not {self.probe_every}")
-        for count in ("samples_per_problem", "num_epochs", "batch_size", "probe_problems"):
+        for count in (
+            "samples_per_problem",
+            "num_updates",
+            "num_epochs",
+            "batch_size",
+            "checkpoint_every",
+            "probe_problems",
+        ):
             if getattr(self, count) is not None and getattr(self, count) < 1:
                 raise ValueError(f"training.sft.{count} must be at least 1, not {getattr(self, count)}")
 
@@ -44,11 +58,14 @@ def fine_tune(
     credits: Sequence[Credit],
     *,
     stage: str,
+    num_updates: int | None = None,
     probe: Probe | None = None,
 ) -> None:
-    """Fit the policy to `credits`, shuffled anew each epoch. Raises ValueError if there are none to learn from.
+    """Fit the policy to `credits`, shuffled anew each epoch; takes up where a killed run left off.
 
-    What `probe` measures is logged before the first update, every `settings.probe_every` updates, and after the last.
+    `num_updates` goes before `settings.num_epochs`: as many epochs as it takes, the last one cut. The policy ends with
+    its last weights, none are chosen. What `probe` measures is logged before the first update, every
+    `settings.probe_every` updates, and after the last. Raises ValueError if there are no credits to learn from.
     """
     if not credits:
         raise ValueError(
@@ -56,31 +73,42 @@ def fine_tune(
             "use a model that is sometimes right"
         )
     per_epoch = math.ceil(len(credits) / settings.batch_size)
-    num_updates = per_epoch * settings.num_epochs
-    run.tracker.forget_after(player.ledger.updates)
-    policy.begin(settings.optimizer, num_updates=num_updates, kl_estimator=KLEstimator.k1)
-    progress = run.tracker.progress(stage, total=num_updates)
+    total = num_updates or per_epoch * settings.num_epochs
+    policy.begin(settings.optimizer, num_updates=total, kl_estimator=KLEstimator.k1)
+    record = checkpoint.resume(policy, player, run, stage)
+    done = 0 if record is None else record["step"]
+    progress = run.tracker.progress(stage, total=total, start=done)
 
-    def look(done: int) -> None:
-        if probe and settings.probe_every and (done % settings.probe_every == 0 or done == num_updates):
+    def look() -> None:
+        if probe and settings.probe_every and (done % settings.probe_every == 0 or done == total):
             told = {f"probe/{name}": value for name, value in probe().items()}
             run.log(update=player.ledger.updates, stage=stage, step=done, **told)
 
-    look(0)
-    for epoch in range(settings.num_epochs):
-        order = list(credits)
-        random.Random(request_seed(player.seed, stage, "epoch", epoch)).shuffle(order)
-        for place in range(per_epoch):
-            batch = order[place * settings.batch_size : (place + 1) * settings.batch_size]
-            metrics = policy.update(batch)
-            player.ledger.updates += 1
-            player.ledger.trained_tokens += round(metrics["trained_tokens"])
-            run.log(
-                update=player.ledger.updates,
-                stage=stage,
-                step=epoch * per_epoch + place + 1,
-                **{f"train/{name}": value for name, value in metrics.items()},
-            )
-            progress.advance(shown={"loss": metrics["loss"]})
-            look(epoch * per_epoch + place + 1)
+    if record is None:
+        look()
+    while done < total:
+        epoch, place = divmod(done, per_epoch)
+        order = _order(len(credits), request_seed(player.seed, stage, "epoch", epoch))
+        batch = order[place * settings.batch_size : (place + 1) * settings.batch_size]
+        metrics = policy.update([credits[index] for index in batch])
+        done += 1
+        player.ledger.updates += 1
+        player.ledger.trained_tokens += round(metrics["trained_tokens"])
+        run.log(
+            update=player.ledger.updates,
+            stage=stage,
+            step=done,
+            **{f"train/{name}": value for name, value in metrics.items()},
+        )
+        progress.advance(shown={"loss": metrics["loss"]})
+        look()
+        if done % settings.checkpoint_every == 0 or done == total:
+            checkpoint.save(policy, player, run, stage=stage, step=done, num_steps=total)
     progress.close()
+
+
+@lru_cache(maxsize=1)
+def _order(num_credits: int, seed: int) -> tuple[int, ...]:
+    order = list(range(num_credits))
+    random.Random(seed).shuffle(order)
+    return tuple(order)

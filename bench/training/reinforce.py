@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from statistics import fmean
-from typing import Any
 
 from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
 from bench.policies.policy import KLEstimator, Optimizer, Policy
 from bench.results import Run
-from bench.rollout import Ledger, Player, request_seed
+from bench.rollout import Player, request_seed
+from bench.training import checkpoint
 from bench.training.alarms import Alarms, Watch
 from bench.training.balance import Balance
 from bench.training.credit import Row, leave_one_out, returns
@@ -130,7 +130,20 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
         progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy@" in name})
         if window_ends:
-            _checkpoint(policy, player, run, stage, position)
+            position.recent.clear()
+            checkpoint.save(
+                policy,
+                player,
+                run,
+                stage=stage.name,
+                step=position.step,
+                num_steps=stage.num_steps,
+                best=position.best,
+                best_at=position.best_at,
+                balance=asdict(position.balance),
+            )
+            if position.best_at is not None:
+                run.keep_best(stage.name, position.best_at)
     progress.close()
 
 
@@ -191,6 +204,7 @@ class _Position:
     balance: Balance
     recent: list[float] = field(default_factory=list)  # the stage's summed reward at each step of the open window
     best: float | None = None  # of the closed windows, by what `Selection` looks at
+    best_at: int | None = None  # the step that it ended with
 
 
 def _select(
@@ -200,36 +214,18 @@ def _select(
 
     At the stage's end the policy gets the best window's weights.
     """
-    best = run.best_weights(stage.name)
     if settings.selection is Selection.best_dev:
         compared, merit = "dev_accuracy", _dev_accuracy(policy, player, stage, max_tokens=settings.sampling.max_tokens)
     else:
         compared, merit = "window_reward", fmean(position.recent)
     is_best = position.best is None or merit >= position.best
     if is_best:
-        position.best = merit
-        policy.save(best)
+        position.best, position.best_at = merit, position.step
+        run.save_best(stage.name, position.step, policy.save)
     if position.step == stage.num_steps:
-        policy.restore(best)
+        assert position.best_at is not None
+        policy.restore(run.best_weights(stage.name, position.best_at))
     return {f"selection/{compared}": merit, "selection/is_best": float(is_best)}
-
-
-def _checkpoint(policy: Policy, player: Player, run: Run, stage: Stage, position: _Position) -> None:
-    position.recent.clear()
-    before = run.progress
-    finished = [] if before is None else before["finished"]
-    if before is not None and before["stage"] != stage.name:
-        finished = [*finished, before["stage"]]
-    record: dict[str, Any] = {
-        "stage": stage.name,
-        "step": position.step,
-        "best": position.best,
-        "balance": asdict(position.balance),
-        "finished": finished,
-        "update": player.ledger.updates,
-        "ledger": asdict(player.ledger),
-    }
-    run.save_progress(policy.save_state, record)
 
 
 def _dev_accuracy(policy: Policy, player: Player, stage: Stage, *, max_tokens: int) -> float:
@@ -249,10 +245,8 @@ def _resume(policy: Policy, player: Player, run: Run, stage: Stage) -> _Position
     progress = run.progress
     if progress is not None and stage.name in progress["finished"]:
         return None
-    if progress is None or progress["stage"] != stage.name:
-        run.tracker.forget_after(player.ledger.updates)
+    record = checkpoint.resume(policy, player, run, stage.name)
+    if record is None:
         return _Position(0, Balance(stage.num_balanced))
-    policy.restore_state(run.state_folder)
-    player.ledger = Ledger(**progress["ledger"])
-    run.tracker.forget_after(player.ledger.updates)
-    return _Position(progress["step"], Balance(**progress["balance"]), best=progress["best"])
+    balance = Balance(**record["balance"])
+    return _Position(record["step"], balance, best=record["best"], best_at=record["best_at"])

@@ -1,0 +1,51 @@
+"""Writing what a crash must not tear: aside, flushed to disk, then renamed into place.
+
+After a crash or a full disk at any moment, what stood under the name before is there whole, or what was to replace it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+
+def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Replace `path` by `content`, whole or in pieces; folders above it are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write into a folder of another name, flush all of it, and give it its own.
+
+    A folder that is there is deleted before the rename, because a folder cannot be replaced in one step: a newer
+    version of something that is in use needs a name of its own, and a record that turns to it afterwards.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    fill(temporary)
+    for path in temporary.rglob("*"):
+        sync(path)
+    sync(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)
+    sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
