@@ -201,6 +201,18 @@ MUTANTS = (
         "return bridge[1:]",
     ),
     Mutant(
+        "a template that inserts the date gets today's",
+        "bench/policies/template.py",
+        "        return DATE.strftime(form)",
+        "        return date.today().strftime(form)",
+    ),
+    Mutant(
+        "a template may take thinking out of earlier turns",
+        "bench/policies/template.py",
+        'for reply in ("2", *_STRANGE_REPLIES)}',
+        'for reply in ("2",)}',
+    ),
+    Mutant(
         "the task's stop strings are ignored",
         "bench/rollout.py",
         "stop = tuple(self.task.stop_strings) if graded else ()",

@@ -17,7 +17,7 @@ CHAT_TEMPLATE = (
 
 def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0, context: int = 4096) -> Path:
     """Write weights and tokenizer to `folder`; without `chat` the tokenizer has no chat template."""
-    tokenizer = _tokenizer(chat=chat)
+    tokenizer = byte_tokenizer(chat=chat)
     torch.manual_seed(seed)
     bos, end, pad = (tokenizer.vocab[token] for token in ("<|bos|>", "<|end|>", "<|pad|>"))
     config = LlamaConfig(
@@ -39,7 +39,7 @@ def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0, context: 
     return folder
 
 
-def _tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
+def byte_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
     special = ["<|bos|>", "<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     raw = Tokenizer(models.BPE({letter: index for index, letter in enumerate(alphabet)}, merges=[]))

@@ -128,6 +128,7 @@ def _uniforms(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:
     """A number in [0, 1) per row and position, from the row's own seed; none for greedy decoding."""
     if sampling.temperature == 0:
         return torch.empty(0)
+    # Of a 63-bit seed torch's CPU generator uses the low 32 bits: among millions of requests some share a stream.
     streams = [torch.Generator().manual_seed(seed) for seed in seeds]
     return torch.stack([torch.rand(sampling.max_tokens, generator=stream, dtype=torch.float64) for stream in streams])
 

@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from bench.policies.checkpoint import read_config, refuse_quantised_folder, refuse_unfit
 from bench.policies.policy import Sampler
 from bench.policies.template import TemplateKind
 
@@ -67,10 +68,12 @@ class Transformers:
             if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
                 raise ValueError(f"model.path={self.path}: no such folder")
             return  # a hub id: whether it exists shows when it is loaded
+        refuse_quantised_folder(folder, path=self.path)
         if not (folder / "config.json").is_file():
             raise ValueError(f"model.path={self.path} holds no config.json: it is not a saved transformers model")
         if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
             raise ValueError(f"model.path={self.path} holds no weights (*.safetensors): save the model there first")
+        refuse_unfit(read_config(folder, path=self.path), path=self.path, attention=self.attention)
         if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise ValueError(
                 f"model.path={self.path} holds no tokenizer: save the model's tokenizer beside its weights"
@@ -78,7 +81,7 @@ class Transformers:
 
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
         import torch
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
         from bench.policies.learner import Learner, LoadBase
@@ -92,6 +95,8 @@ class Transformers:
         source = str(self._folder() or self.path)
         load_base = LoadBase(source, dtype=self.dtype.value, device=device, attention=self.attention)
         try:
+            config = AutoConfig.from_pretrained(source)
+            refuse_unfit(config.to_dict(), path=self.path, attention=self.attention)  # a hub's shows only now
             tokenizer = AutoTokenizer.from_pretrained(source)
             model = load_base()
         except OSError as error:

@@ -6,7 +6,10 @@ tokenised, once per text.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -23,10 +26,35 @@ class TemplateKind(Enum):
     plain = "plain"  # for models without one: turns separated by blank lines, replies ended by the end-of-text id
 
 
+DATE = date(2024, 7, 26)  # instead of today; Llama 3's own where the day is not known
+
+_REWRITES = (
+    "the chat template changes earlier turns when a new one is added, so a conversation is not a growing sequence of "
+    "token ids; set model.template=plain"
+)
+_REWRITES_THINKING = (
+    "the chat template takes the thinking (<think>...</think>) out of earlier turns, so a conversation is not a "
+    "growing sequence of token ids; use the model's release without thinking (Qwen3: one named -Instruct-2507), or set "
+    "model.template=plain"
+)
+# What templates are known to treat in a way of their own; each must stand in the conversation as it was said.
+_STRANGE_REPLIES = (
+    "<think>\nA plan.\n</think>\n\nAn answer.",
+    "The plan's end.</think>An answer.",
+    "<b>bold</b> & {{ braces }} <reasoning>why</reasoning>\n```python\nf(1)\n```\n[DONE]",
+    "  An answer in white space. \n\n",
+)
+
+
 class Template(Protocol):
     """See `bench.policies.policy.Sampler` for what the two methods promise."""
 
     stop_ids: frozenset[int]
+
+    @property
+    def description(self) -> dict[str, str]:
+        """What a manifest says of it: all that decides how a conversation becomes ids, besides the tokenizer."""
+        ...
 
     def opening(self, prompt: str) -> tuple[int, ...]: ...
 
@@ -51,52 +79,91 @@ def make_template(tokenizer: PreTrainedTokenizerBase, kind: TemplateKind, *, sto
 class ChatTemplate:
     """The tokenizer's own chat template, rendered in two parts: the opening, and the bridge after a reply.
 
-    The bridge is cut from a rendered dummy conversation and checked on a second one: a template that rewrites earlier
-    turns (drops them, strips thinking) cannot be played as one growing sequence of ids, and is refused.
+    The bridge is cut from rendered dummy conversations, and must be the same after any reply and at any turn. A
+    template that rewrites earlier turns (drops them, takes their thinking out) cannot be played as one growing sequence
+    of ids, and is refused. One that trims white space around a reply can: the ids stay as they were sampled.
+    A template that inserts today's date gets `DATE`, so that prompts are the same tomorrow.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, stop_ids: frozenset[int]) -> None:
         self._tokenizer = tokenizer
+        self._dated = False
         self._bridge_after = lru_cache(maxsize=None)(self._cut_bridge)
         self._end_id = self._bridge_after("?")[0]
+        if self._end_id not in {*stop_ids, *tokenizer.added_tokens_decoder}:
+            raise ValueError(
+                "the chat template ends a reply with ordinary text, not with a token that a model could stop at; "
+                "set model.template=plain"
+            )
         self.stop_ids = stop_ids | {self._end_id}
 
+    @property
+    def description(self) -> dict[str, str]:
+        digest = hashlib.sha256(str(self._tokenizer.chat_template).encode()).hexdigest()
+        dated = {"date": DATE.isoformat()} if self._dated else {}
+        return {"kind": TemplateKind.chat.value, "sha256": digest, **dated}
+
     def opening(self, prompt: str) -> tuple[int, ...]:
-        return self._render([{"role": "user", "content": prompt}])
+        return self._render([_user(prompt)])
 
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         bridge = self._bridge_after(text)
         return bridge[1:] if turn_ended else bridge
 
     def _render(self, messages: list[dict[str, str]]) -> tuple[int, ...]:
-        ids = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        return tuple(ids)  # pyright: ignore[reportReturnType]  ids, because tokenize is left on
+        return tuple(self._apply(messages, tokenize=True))  # pyright: ignore[reportReturnType]  ids
+
+    def _apply(self, messages: list[dict[str, str]], *, tokenize: bool) -> str | list[int]:
+        from jinja2 import TemplateError
+
+        try:
+            return self._tokenizer.apply_chat_template(  # pyright: ignore[reportReturnType]  one of the two
+                messages, add_generation_prompt=True, return_dict=False, tokenize=tokenize, strftime_now=self._date
+            )
+        except TemplateError as error:
+            raise ValueError(
+                f"the chat template cannot render a conversation of user and assistant ({error}); "
+                "set model.template=plain"
+            ) from error
+
+    def _date(self, form: str) -> str:
+        self._dated = True
+        return DATE.strftime(form)
 
     def _cut_bridge(self, text: str) -> tuple[int, ...]:
-        bridges = {self._cut_from(prompt, reply, text) for prompt, reply in (("1", "2"), ("3", "45"))}
-        if len(bridges) != 1 or not next(iter(bridges)):
+        """The ids that follow a reply when the user says `text`. Raises ValueError if they depend on the reply."""
+        bridges = {self._cut_from(replies, text) for replies in (("2",), ("45",), ("2", "45"), ("45", "2", "2"))}
+        tails = {self._tail_after(reply, text) for reply in ("2", *_STRANGE_REPLIES)}
+        if len(bridges) != 1 or len(tails) != 1 or not next(iter(bridges)):
             raise ValueError(
                 "the chat template renders what follows a reply differently from conversation to conversation; "
                 "set model.template=plain"
             )
         return bridges.pop()
 
-    def _cut_from(self, prompt: str, reply: str, text: str) -> tuple[int, ...]:
-        opening = self.opening(prompt)
-        answer = tuple(self._tokenizer.encode(reply, add_special_tokens=False))
-        whole = self._render(
-            [
-                {"role": "user", "content": prompt},
-                {"role": "assistant", "content": reply},
-                {"role": "user", "content": text},
-            ]
-        )
-        if whole[: len(opening) + len(answer)] != opening + answer:
-            raise ValueError(
-                "the chat template changes earlier turns when a new one is added, so a conversation is not a growing "
-                "sequence of token ids; set model.template=plain"
-            )
-        return whole[len(opening) + len(answer) :]
+    def _cut_from(self, replies: Sequence[str], text: str) -> tuple[int, ...]:
+        """The ids after the last of `replies`, to each of which the user says `text`."""
+        messages = [_user("1")]
+        for reply in replies:
+            before = self._render(messages) + tuple(self._tokenizer.encode(reply, add_special_tokens=False))
+            messages += [_assistant(reply), _user(text)]
+            whole = self._render(messages)
+            if whole[: len(before)] != before:
+                raise ValueError(_REWRITES)
+            after = whole[len(before) :]
+        return after
+
+    def _tail_after(self, reply: str, text: str) -> str:
+        """The text after `reply`, which stands as it was said but for white space around it.
+
+        Text and not ids: a reply that begins with a line end may be joined with the opening's when it is tokenised.
+        """
+        opening = str(self._apply([_user("1")], tokenize=False))
+        whole = str(self._apply([_user("1"), _assistant(reply), _user(text)], tokenize=False))
+        for kept in (reply, reply.rstrip(), reply.lstrip(), reply.strip()):
+            if whole.startswith(opening + kept):
+                return whole.removeprefix(opening + kept)
+        raise ValueError(_REWRITES_THINKING if "</think>" in reply else _REWRITES)
 
 
 class PlainTemplate:
@@ -109,6 +176,10 @@ class PlainTemplate:
         self._tokenizer = tokenizer
         self._end_id = end_id
         self.stop_ids = stop_ids | {end_id}
+
+    @property
+    def description(self) -> dict[str, str]:
+        return {"kind": TemplateKind.plain.value}
 
     def opening(self, prompt: str) -> tuple[int, ...]:
         start = self._tokenizer.bos_token_id
@@ -126,8 +197,20 @@ class CharacterTemplate:
 
     stop_ids: frozenset[int] = frozenset({0})
 
+    @property
+    def description(self) -> dict[str, str]:
+        return {"kind": "characters"}
+
     def opening(self, prompt: str) -> tuple[int, ...]:
         return tuple(map(ord, prompt))
 
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:  # noqa: ARG002  a template takes both
         return tuple(map(ord, text))
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def _assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
