@@ -16,6 +16,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from bench.episode import Completion, Request, Sampling
+from bench.policies.pace import Pace, shown
 from bench.policies.stopping import completed_stop, cut_after
 
 
@@ -52,11 +53,15 @@ def generate(
     """
     by_length = sorted(range(len(requests)), key=lambda index: len(requests[index].token_ids))
     rows: list[_Row] = []
-    while by_length:
-        longest = len(requests[by_length[-1]].token_ids) + sampling.max_tokens
-        size = max(1, batch_tokens // longest)
-        batch, by_length = by_length[-size:], by_length[:-size]
-        rows += _generate_batch(model, requests, batch, sampling, stop_ids=stop_ids, pad_id=pad_id, decode=decode)
+    pace = Pace(num_rows=len(requests), max_tokens=sampling.max_tokens)
+    with shown(pace):
+        while by_length:
+            longest = len(requests[by_length[-1]].token_ids) + sampling.max_tokens
+            size = max(1, batch_tokens // longest)
+            batch, by_length = by_length[-size:], by_length[:-size]
+            rows += _generate_batch(
+                model, requests, batch, sampling, pace, stop_ids=stop_ids, pad_id=pad_id, decode=decode
+            )
     rows.sort(key=lambda row: row.index)
     return [
         Completion(
@@ -75,6 +80,7 @@ def _generate_batch(
     requests: Sequence[Request],
     batch: Sequence[int],
     sampling: Sampling,
+    pace: Pace,
     *,
     stop_ids: frozenset[int],
     pad_id: int,
@@ -109,6 +115,10 @@ def _generate_batch(
                 row.logprobs.append(logprob)
                 row.turn_ended = ended
                 row.stop = "" if ended else completed_stop(row.ids, requests[row.index].stop, decode)
+                pace.tokens += 1
+                if row.done or len(row.ids) == sampling.max_tokens:
+                    pace.rows_done += 1
+                    pace.tokens_done += len(row.ids)
         going = [place for place, row in enumerate(live) if not row.done]
         if not going:
             break
