@@ -1,7 +1,7 @@
-"""Every method, task and model by name, and how a command line becomes a plan.
+"""Every method, task and model by name, and how a command line becomes plans.
 
-The only file besides run.py that knows Hydra. Each dataclass is registered as the schema of its YAML, so that Hydra
-refuses a wrong key or a wrong type when it composes, before any work.
+Each dataclass is registered as the schema of its YAML, so that a wrong key or a wrong type is refused when it is
+composed, before any work.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from bench.command_line import CONF, check_name, composed, one_line
 from bench.experiment import Evaluation, Experiment, Plan
 from bench.policies.models import Replay, Scripted, Transformers
 from bench.results import RunKey
 from bench.training.budget import Training
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
 
 # A module per method in bench/methods/ and per task in bench/tasks/, each with one dataclass named after it.
 METHODS = (
@@ -59,23 +58,39 @@ def register() -> None:
 def _schema(module: ModuleType) -> type:
     """The dataclass that a module is named after: PairSft in pair_sft, HumanEval in humaneval."""
     wanted = module.__name__.rpartition(".")[2].replace("_", "")
-    return next(
+    kinds = [
         kind
         for name, kind in vars(module).items()
         if name.lower() == wanted and isinstance(kind, type) and is_dataclass(kind)
-    )
+    ]
+    if not kinds:
+        class_name = module.__name__.rpartition(".")[2].title().replace("_", "")
+        raise ValueError(f"{module.__file__} has no dataclass of the module's name: call it {class_name}")
+    return kinds[0]
 
 
-def plan_of(composed: DictConfig) -> Plan:
-    """The plan that a composed configuration stands for.
+def plan_of(config: DictConfig) -> Plan:
+    """The plan that a composed configuration stands for; `config` has no `hydra` node.
 
     Raises ValueError with the configuration's own word for what is wrong: a `__post_init__` that refuses its values.
     Call it inside a Hydra job or `compose_plan`, where Hydra's choices are known.
     """
     choices = HydraConfig.get().runtime.choices
     asked = str(choices["method"])
-    experiment = OmegaConf.to_object(composed)
+    try:
+        experiment = OmegaConf.to_object(config)
+        plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(one_line(error)) from None
     assert isinstance(experiment, Experiment)
+    for group in ("method", "task", "model"):
+        if isinstance(getattr(experiment, group), dict):
+            raise ValueError(
+                f"conf/{group}/{choices[group]}.yaml names no dataclass: begin it with "
+                "`defaults: [/schema/<its class>@_here_, _self_]`, as the other files there do"
+            )
+    check_name("model.name", experiment.model.name)
+    check_name("variant", experiment.variant)
     key = RunKey(
         method=SAME_TRAINING.get(asked, asked),
         task=choices["task"],
@@ -83,18 +98,22 @@ def plan_of(composed: DictConfig) -> Plan:
         variant=experiment.variant,
         seed=experiment.seed,
     )
-    config: Any = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
     for group in ("method", "task", "model"):
-        config[group] = {"name": getattr(key, group), **{k: v for k, v in config[group].items() if k != "name"}}
-    return Plan(key, experiment, config)
+        plain[group] = {"name": getattr(key, group), **{k: v for k, v in plain[group].items() if k != "name"}}
+    return Plan(key, experiment, plain)
+
+
+def plan_job(job: Sequence[str]) -> Plan:
+    """The plan of one job's overrides, where Hydra is initialised. Raises ValueError, in one line."""
+    config = composed(job)
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_struct(config, value=False)
+    del config["hydra"]
+    return plan_of(config)
 
 
 def compose_plan(overrides: Sequence[str]) -> Plan:
-    """The plan of one command line, without Hydra's application: for tests and notebooks."""
+    """The plan of one command line, for tests and notebooks. Raises ValueError, in bench/run.py's own words."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("experiment", overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(composed)
-        OmegaConf.set_struct(composed, value=False)
-        del composed["hydra"]
-        return plan_of(composed)
+        return plan_job(overrides)

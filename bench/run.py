@@ -4,101 +4,127 @@
     python bench/run.py -m method=score,pair_sft seed=0,1,2    a sweep
     python bench/run.py --help                                 every group and value
 
-Hydra composes and checks the whole sweep first; only then does the first experiment start, each in its own process.
-A finished run is not done again.
+The whole sweep is composed and checked first; only then does the first experiment start, each in its own process.
+A finished run is not done again. Exit codes: 0 all is done, 1 a run failed, 2 refused, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from bench.catalogue import CONF, plan_of, register
+from bench.catalogue import plan_job, register
+from bench.clusters import failure_of, launch
+from bench.command_line import CONF, jobs_of
 from bench.experiment import Plan
 from bench.pool import run_all
 from bench.reporting.terminal import print_main_table
 
 _MINIATURE = ("-m", "method=base,pair_sft,score")
+_SWEEP = ("-m", "--multirun")
 
 
-class _Sweep:
-    """What Hydra's jobs ask for: collected under its basic launcher; others run each job where it lands."""
-
-    def __init__(self) -> None:
-        self.plans: list[Plan] = []
-        self.refused: list[str] = []
-
-    def take(self, composed: DictConfig) -> None:
-        overrides = " ".join(HydraConfig.get().overrides.task)
-        try:
-            plan = plan_of(composed)
-            plan.check()
-            twins = [other for other in self.plans if other.key == plan.key]
-            if any(other.config == plan.config for other in twins):
-                return  # the same experiment by another name (SAME_TRAINING), or asked for twice
-            if twins:
-                raise ValueError(f"{plan.key} stands twice in this sweep; give one of them another variant=<name>")
-        except (ValueError, OmegaConfBaseException) as error:
-            self.refused.append(f"{overrides}: {error}" if overrides else str(error))
-            return
-        self.plans.append(plan)
-        if not HydraConfig.get().launcher._target_.endswith("BasicLauncher"):
-            self._run_elsewhere(plan)
-
-    def run(self) -> int:
-        """All that was collected; the exit code. Nothing runs if anything was refused."""
-        if self.refused:
-            for reason in self.refused:
-                print(f"refused: {reason}", file=sys.stderr)
-            return 2
-        if not self.plans:
-            return 0
-        results = Path(self.plans[0].experiment.results)
-        _record(self.plans, results)
-        unfinished = [plan for plan in self.plans if not plan.is_finished]
-        finished = len(self.plans) - len(unfinished)
-        if finished:
-            print(f"{finished} of {len(self.plans)} runs were finished before", file=sys.stderr)
-        failed = run_all(unfinished, jobs=self.plans[0].experiment.jobs)
-        print_main_table(results, [plan.key for plan in self.plans])
-        for plan in failed:
-            folder = plan.key.folder(results)
-            print(f"failed: {plan.key} (why: {folder / 'failure.txt'})", file=sys.stderr)
-        return 1 if failed else 0
-
-    def _run_elsewhere(self, plan: Plan) -> None:
-        """In a job of SLURM, Ray or joblib: run now. RuntimeError lets the launcher's other jobs go on."""
-        self.plans.remove(plan)
-        if not plan.is_finished and run_all([plan], jobs=1):
-            raise RuntimeError(f"{plan.key} failed")
+def main(arguments: Sequence[str]) -> int:
+    if not sys.platform.startswith("linux"):
+        print(
+            f"refused: this runs on Linux, and this is {sys.platform}; use WSL2, a container or another machine",
+            file=sys.stderr,
+        )
+        return 2
+    if any(argument.startswith("-") and argument not in _SWEEP for argument in arguments):
+        register()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="experiment")(_only_shown)()
+        return 0
+    asked = list(arguments or _MINIATURE)
+    try:
+        return _run([word for word in asked if word not in _SWEEP], multirun=any(flag in asked for flag in _SWEEP))
+    except KeyboardInterrupt:
+        print(f"interrupted; this goes on where it stopped: {_command(arguments)}", file=sys.stderr)
+        return 130
 
 
-def _record(plans: list[Plan], results: Path) -> None:
+def _run(overrides: list[str], *, multirun: bool) -> int:
+    try:
+        jobs, plans, refused, launcher = _plan(overrides, multirun=multirun)
+        if not refused:
+            results = Path(plans[0].experiment.results)
+            _record(plans, results)
+    except ValueError as error:
+        refused = [str(error)]
+    if refused:
+        for reason in refused:
+            print(f"refused: {reason}", file=sys.stderr)
+        return 2
+    todo = [place for place, plan in enumerate(plans) if not plan.is_finished]
+    if len(todo) < len(plans):
+        print(f"{len(plans) - len(todo)} of {len(plans)} runs were finished before", file=sys.stderr)
+    if launcher.endswith("BasicLauncher"):
+        failed = [failure_of(plan) for plan in run_all([plans[n] for n in todo], jobs=plans[0].experiment.jobs)]
+    else:
+        failed = launch([jobs[n] for n in todo], results=results) if todo else []
+    print_main_table(results, [plan.key for plan in plans])
+    for failure in failed:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[Plan], list[str], str]:
+    """The jobs of a command line that differ, the plan of each, why any is refused, and which launcher they name."""
+    register()
+    jobs: list[list[str]] = []
+    plans: list[Plan] = []
+    refused = []
+    launcher = "BasicLauncher"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for job in jobs_of(overrides, multirun=multirun):
+            try:
+                plan = plan_job(job)
+                launcher = str(HydraConfig.get().launcher._target_)
+                plan.check()
+                twins = [other for other in plans if other.key == plan.key]
+                if any(other.config == plan.config for other in twins):
+                    continue  # the same experiment by another name (SAME_TRAINING), or asked for twice
+                if twins:
+                    raise ValueError(f"{plan.key} stands twice in this sweep; give one of them another variant=<name>")
+                plans.append(plan)
+                jobs.append(job)
+            except ValueError as error:
+                refused.append(f"{' '.join(job)}: {error}" if job else str(error))
+    return jobs, plans, refused, launcher
+
+
+def _record(plans: Sequence[Plan], results: Path) -> None:
     """Leave word of what was planned, so that a report can say what is missing."""
     sweeps = results / "sweeps"
-    sweeps.mkdir(parents=True, exist_ok=True)
     runs = [
         {name: getattr(plan.key, name) for name in ("method", "task", "model", "variant", "seed")} for plan in plans
     ]
     path = sweeps / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}.json"
-    path.write_text(json.dumps({"runs": runs}, indent=2), encoding="utf-8")
+    try:
+        sweeps.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"runs": runs}, indent=2), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"results folder {results} cannot be written ({error}); set results=<another folder>"
+        ) from None
 
 
-def main() -> int:
-    if len(sys.argv) == 1:
-        sys.argv += _MINIATURE
-    register()
-    sweep = _Sweep()
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="experiment")(sweep.take)()
-    return sweep.run()
+def _command(arguments: Sequence[str]) -> str:
+    return shlex.join(["python", "bench/run.py", *arguments])
+
+
+def _only_shown(_: object) -> None:
+    """For --help, --cfg and --info, by which Hydra shows a configuration and runs nothing."""
+    raise SystemExit("bench/run.py takes key=value, -m for a sweep, and --help")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
