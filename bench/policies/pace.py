@@ -27,11 +27,10 @@ class Pace:
     tokens: int = 0
 
     def line(self, seconds: float) -> str:
-        """Rows that are not done are taken to become as long as those that are; none yet: as long as they may."""
+        """The time left is for rows that become as long as they may: those that end first are no guide, being short."""
         rate = self.tokens / seconds if seconds > 0 else 0.0
-        length = self.tokens_done / self.rows_done if self.rows_done else self.max_tokens
-        expected = max(0.0, length * self.num_rows - self.tokens)
-        left = f"about {expected / rate:.0f} s left" if rate else "reading the prompts"
+        expected = self.tokens_done + (self.num_rows - self.rows_done) * self.max_tokens - self.tokens
+        left = f"up to {expected / rate:.0f} s left" if rate else "reading the prompts"
         return (
             f"sampling  {self.rows_done}/{self.num_rows} replies  {self.tokens:,} tokens  {rate:.0f} tokens/s  {left}"
         )
