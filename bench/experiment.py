@@ -12,6 +12,7 @@ from typing import Any, cast
 import pandas as pd
 
 from bench.episode import Episode, Sampling
+from bench.fingerprints import problem_contents, row_fingerprint, table_fingerprint
 from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
 from bench.metrics import summarise
@@ -106,6 +107,8 @@ def conduct(plan: Plan) -> None:
             return
         sampler = model.build(task.canonical_id)
         _check_conversations(experiment, sampler)
+        contents = model.contents()
+        run.bind(_inputs(experiment, contents))
         if experiment.tracking is Tracking.wandb:
             name = str(plan.key).replace("/", ".")
             run.tracker.mirror = open_wandb(run.folder, config=plan.config, group=plan.key.method, name=name)
@@ -120,7 +123,10 @@ def conduct(plan: Plan) -> None:
                 )
             for name, evaluation in experiment.evaluations.items():
                 if not is_done(run, name, evaluation):
-                    _evaluate(name, evaluation, method, sampler, task, verifier, run, seed=experiment.seed)
+                    fingerprints = _fingerprints(plan, evaluation, verifier.description, contents)
+                    _evaluate(
+                        name, evaluation, method, sampler, task, verifier, run, fingerprints, seed=experiment.seed
+                    )
 
 
 def is_done(run: Run, name: str, evaluation: Evaluation) -> bool:
@@ -153,6 +159,45 @@ def _check_conversations(experiment: Experiment, sampler: Sampler) -> None:
         sampler.check_can_play(prompts, said=said, max_tokens=longest)
 
 
+def _inputs(experiment: Experiment, contents: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights and the training problems hold that a run is made from."""
+    task = cast(Task, experiment.task)
+    trains = cast(Method, experiment.method).trains
+    return {
+        "weights": _without_revision(contents),
+        "training problems": problem_contents(task.problems("train")) if trains else None,
+    }
+
+
+def _fingerprints(
+    plan: Plan, evaluation: Evaluation, grader: Mapping[str, str], contents: Mapping[str, Any]
+) -> dict[str, Any]:
+    """For a manifest: what a table's methods must share, what a row's seeds must share, and a hub's commits."""
+    experiment = plan.experiment
+    method, task = cast(Method, experiment.method), cast(Task, experiment.task)
+    problems = task.problems(evaluation.split)
+    limits = {
+        name: value for name, value in asdict(experiment.grading).items() if name not in ("workers", "allow_unsafe")
+    }
+    table = table_fingerprint(
+        problems=problems,
+        prompts=map(task.prompt, problems),
+        script=task.script(),
+        stop=task.stop_strings,
+        weights=_without_revision(contents),
+        evaluation=asdict(evaluation),
+        grader={"grader": grader["grader"], **limits},
+    )
+    training_problems = task.problems("train") if method.trains else None
+    row = row_fingerprint(plan.config, script=method.script(task), training_problems=training_problems)
+    return {"table": table, "row": row, "model_revision": contents.get("revision"), "config": plan.config}
+
+
+def _without_revision(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Two commits of a hub's model may hold the same weights; what they hold is compared."""
+    return {name: value for name, value in contents.items() if name != "revision"}
+
+
 def _train(method: Method, policy: Policy, player: Player, run: Run, training: Training) -> None:
     if run.training is not None:
         policy.restore(run.weights)
@@ -172,6 +217,7 @@ def _evaluate(
     task: Task,
     verifier: Verifier,
     run: Run,
+    fingerprints: Mapping[str, Any],
     *,
     seed: int,
 ) -> None:
@@ -201,6 +247,7 @@ def _evaluate(
         "training_seconds": training["seconds"],
         "budget": training["budget"],
         "grading": verifier.description,
+        **fingerprints,
         **provenance(),
     }
     prompts = {problem.id: task.prompt(problem) for problem in problems}

@@ -1,7 +1,8 @@
 """Run folders: facts on disk, written so that a crash at any moment loses at most what was under way.
 
     results/runs/<method>/<task>/<model>/<variant>/seed<k>/
-      config.json                the claim on this folder; another configuration is refused
+      config.json                the claim on this folder; another configuration is refused once something is produced
+      inputs.json                what stood at the configuration's paths: digests and revisions of weights and data
       train.jsonl                a line per update
       training_data/             the conversations that a supervised method imitated, a parquet file per iteration
       weights/ training.json     the trained weights and what they cost; training.json says they are complete
@@ -21,21 +22,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow import ArrowInvalid
 
+from bench.claim import check_claim, has_produced, not_writable
 from bench.episode import Episode
 from bench.files import write_file, write_folder
 from bench.records import episode_row, transcript_row
 from bench.tracking import Tracker
 
 SCHEMA_VERSION = 1
-
-# What a configuration may change without changing what a run's folder holds.
-_NOT_PART_OF_THE_CLAIM = ("evaluations", "grading", "tracking", "results", "jobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / ".lock").open("w")
         except OSError as error:
-            raise ValueError(_not_writable(folder, error)) from None
+            raise ValueError(not_writable(folder, error)) from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +83,9 @@ class Run:
                 raise ValueError(
                     f"another process is working in {folder}; wait for it, or set variant=<name>"
                 ) from None
-            _check_claim(folder, config)
+            check_claim(folder, config)
+            if not has_produced(folder):
+                (folder / "inputs.json").unlink(missing_ok=True)
             write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
             yield Run(key, folder)
 
@@ -95,8 +97,26 @@ class Run:
             with tempfile.TemporaryFile(dir=results):
                 pass
         except OSError as error:
-            raise ValueError(_not_writable(results, error)) from None
-        _check_claim(key.folder(results), config)
+            raise ValueError(not_writable(results, error)) from None
+        check_claim(key.folder(results), config)
+
+    def bind(self, inputs: Mapping[str, Any]) -> None:
+        """Note what the run is made from; raises ValueError where the folder was made from something else.
+
+        `inputs` maps "weights" and "problems" to plain data that says what they hold.
+        """
+        path = self.folder / "inputs.json"
+        recorded = _read_json(path)
+        if recorded is None:
+            write_file(path, json.dumps(inputs, indent=2).encode())
+            return
+        others = [name for name in inputs if inputs[name] != recorded.get(name)]
+        if others:
+            cure = "model.name=<name>" if others == ["weights"] else "variant=<name>"
+            raise ValueError(
+                f"{self.folder} was made from other {' and '.join(others)} than what is there now (its inputs.json "
+                f"says from which); set {cure} to keep both, or delete that folder"
+            )
 
     def log(self, **row: Any) -> None:
         self.tracker.log(**row)
@@ -188,15 +208,22 @@ class RunFolder:
 
     key: RunKey
     path: Path
-    config: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return _read_object(self.path / "config.json")
 
     def evaluations(self) -> tuple[str, ...]:
         """The finished ones."""
         return tuple(sorted(manifest.parent.name for manifest in self.path.glob("*/manifest.json")))
 
     def manifest(self, evaluation: str) -> dict[str, Any]:
-        """Raises ValueError where a later version of this project wrote it."""
-        manifest = json.loads((self.path / evaluation / "manifest.json").read_text(encoding="utf-8"))
+        """Raises ValueError where it is damaged, or a later version of this project wrote it."""
+        path = self.path / evaluation / "manifest.json"
+        manifest = _read_object(path)
+        lacking = [key for key in ("schema_version", "num_rows") if not isinstance(manifest.get(key), int)]
+        if lacking:
+            raise ValueError(f"{path} is damaged (it has no {lacking[0]}); delete its folder and run again")
         if manifest["schema_version"] > SCHEMA_VERSION:
             raise ValueError(
                 f"{self.path / evaluation} has schema version {manifest['schema_version']}, this code reads up to "
@@ -204,38 +231,33 @@ class RunFolder:
             )
         return manifest
 
+    def episodes(self, evaluation: str) -> pd.DataFrame:
+        """A finished evaluation's, with the run's key as columns. Raises ValueError where the file is not whole."""
+        path = self.path / evaluation / "episodes.parquet"
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ArrowInvalid) as error:
+            raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
+        expected = self.manifest(evaluation)["num_rows"]
+        if len(frame) != expected:
+            raise ValueError(f"{self.path / evaluation}: {len(frame)} episodes where the manifest says {expected}")
+        return frame.assign(**asdict(self.key), evaluation=evaluation)
+
 
 def find_runs(results: Path) -> list[RunFolder]:
     """Every claimed run folder under `results`, in the order of their paths."""
     runs = []
     for config in sorted((results / "runs").glob("*/*/*/*/seed*/config.json")):
         method, task, model, variant, seed = config.parent.relative_to(results / "runs").parts
-        key = RunKey(method=method, task=task, model=model, variant=variant, seed=int(seed.removeprefix("seed")))
-        runs.append(RunFolder(key, config.parent, json.loads(config.read_text(encoding="utf-8"))))
+        if seed.removeprefix("seed").isdecimal():
+            key = RunKey(method=method, task=task, model=model, variant=variant, seed=int(seed.removeprefix("seed")))
+            runs.append(RunFolder(key, config.parent))
     return runs
 
 
 def load_episodes(results: Path, evaluation: str = "greedy") -> pd.DataFrame:
     """All finished episodes of one evaluation, with the run's key as columns; an empty frame if there are none."""
-    frames = []
-    for run in find_runs(results):
-        if evaluation not in run.evaluations():
-            continue
-        frame = pd.read_parquet(run.path / evaluation / "episodes.parquet")
-        expected = run.manifest(evaluation)["num_rows"]
-        if len(frame) != expected:
-            raise ValueError(f"{run.path / evaluation}: {len(frame)} episodes where the manifest says {expected}")
-        key = run.key
-        frames.append(
-            frame.assign(
-                method=key.method,
-                task=key.task,
-                model=key.model,
-                variant=key.variant,
-                seed=key.seed,
-                evaluation=evaluation,
-            )
-        )
+    frames = [run.episodes(evaluation) for run in find_runs(results) if evaluation in run.evaluations()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -257,39 +279,17 @@ def training_data_of(run: RunFolder) -> pd.DataFrame | None:
     return pd.read_parquet(files[-1]) if files else None
 
 
-def _not_writable(folder: Path, error: OSError) -> str:
-    return f"results folder {folder} cannot be written ({error}); set results=<another folder>"
-
-
-def _check_claim(folder: Path, config: Mapping[str, Any]) -> None:
-    claimed = _read_json(folder / "config.json")
-    if claimed is None:
-        return
-    # Through JSON, so that tuples and lists, or 1 and 1.0 in YAML, compare as they are stored.
-    asked = json.loads(json.dumps(config))
-    differing = sorted(
-        key
-        for key in {*claimed, *asked} - set(_NOT_PART_OF_THE_CLAIM)
-        for key in _differences(key, claimed.get(key), asked.get(key))
-    )
-    if differing:
-        raise ValueError(
-            f"{folder} was made by another configuration, which differs in {', '.join(differing)}; "
-            "set variant=<name> to keep both, or delete that folder"
-        )
-
-
-def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in {*one, *other}:
-            yield from _differences(f"{path}.{key}", one.get(key), other.get(key))
-    elif one != other:
-        yield path
-
-
 def _read_json(path: Path) -> Any:
     """None if the file is not there; a file that is there is complete, because it was renamed into place."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; raises ValueError, with the path, where it is damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
 
 
 def _write_frame(path: Path, episodes: Sequence[Episode]) -> None:

@@ -35,8 +35,8 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path):
 
 
 def test_another_configuration_is_refused_by_the_name_of_what_differs(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG):
-        pass
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        run.log(update=1)
     other = {**CONFIG, "method": {"name": "score", "alpha": 1.0}}
     with pytest.raises(ValueError, match=r"differs in method\.alpha; set variant="), Run.claim(KEY, tmp_path, other):
         pass
@@ -44,11 +44,51 @@ def test_another_configuration_is_refused_by_the_name_of_what_differs(tmp_path: 
         Run.check(KEY, tmp_path, other)
 
 
-def test_what_changes_no_result_may_differ(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG):
+def test_a_run_that_has_produced_nothing_claims_nothing(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        run.bind({"weights": "a", "training problems": "b"})
+        (run.folder / "failure.txt").write_text("ValueError")
+    other = {**CONFIG, "method": {"name": "score", "alpha": 1.0}}
+    with Run.claim(KEY, tmp_path, other) as run:
+        run.bind({"weights": "a", "training problems": "others"})
+        run.log(update=1)
+    Run.check(KEY, tmp_path, other)
+    with pytest.raises(ValueError, match=r"method\.alpha"):
+        Run.check(KEY, tmp_path, CONFIG)
+
+
+def with_model(**model: object) -> dict:
+    return {**CONFIG, "model": {"name": "X", "path": "Qwen/X", "dtype": "float32", "train_batch_tokens": 64, **model}}
+
+
+def test_what_changes_memory_or_speed_alone_may_differ(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, with_model()) as run:
+        run.log(update=1)
+    quick = with_model(train_batch_tokens=8, sample_batch_tokens=8, device="cuda", threads=4)
+    quick |= {"jobs": 8, "evaluations": {"greedy": {}, "sampled": {}}, "tracking": "none"}
+    with Run.claim(KEY, tmp_path, quick):
         pass
-    with Run.claim(KEY, tmp_path, {**CONFIG, "jobs": 8, "evaluations": {"greedy": {}, "sampled": {}}}):
-        pass
+    assert json.loads((run.folder / "config.json").read_text())["model"]["train_batch_tokens"] == 8
+    with pytest.raises(ValueError, match=r"differs in model\.dtype"):
+        Run.check(KEY, tmp_path, with_model(dtype="bfloat16"))
+
+
+def test_two_models_of_a_hub_that_share_a_name_do_not_share_a_folder(tmp_path: Path):
+    with Run.claim(KEY, tmp_path, with_model()) as run:
+        run.log(update=1)
+    with pytest.raises(ValueError, match=r"unsloth/X would share its name; set model\.name=<name>"):
+        Run.check(KEY, tmp_path, with_model(path="unsloth/X"))
+
+
+@pytest.mark.parametrize(("changed", "cure"), [("weights", "model.name="), ("training problems", "variant=")])
+def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, cure: str, tmp_path: Path):
+    inputs = {"weights": "a", "training problems": "b"}
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        run.bind(inputs)
+        run.log(update=1)
+        run.bind(inputs)
+    with Run.claim(KEY, tmp_path, CONFIG) as run, pytest.raises(ValueError, match=f"from other {changed} .* {cure}"):
+        run.bind({**inputs, changed: "others"})
 
 
 def test_two_processes_cannot_hold_one_folder(tmp_path: Path):

@@ -205,15 +205,19 @@ class Learner:
 class LoadBase:
     """Loads the base model's weights, each time anew."""
 
-    def __init__(self, path: str, *, dtype: str, device: str, attention: str) -> None:
+    def __init__(self, path: str, *, revision: str | None = None, dtype: str, device: str, attention: str) -> None:
         self.path = path
+        self._revision = revision
         self._dtype, self._device, self._attention = dtype, device, attention
 
     def __call__(self) -> PreTrainedModel:
         from transformers import AutoModelForCausalLM
 
         model = AutoModelForCausalLM.from_pretrained(
-            self.path, dtype=getattr(torch, self._dtype), attn_implementation=self._attention
+            self.path,
+            revision=self._revision,
+            dtype=getattr(torch, self._dtype),
+            attn_implementation=self._attention,
         )
         return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type
 

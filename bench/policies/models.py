@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
+from bench.fingerprints import digest, file_digest
 from bench.policies.checkpoint import read_config, refuse_quantised_folder, refuse_unfit
+from bench.policies.contents import hub_contents, model_contents
 from bench.policies.policy import Sampler
 from bench.policies.template import TemplateKind
 
@@ -38,6 +40,10 @@ class Model(Protocol):
         """The heavy object. `canonical_id` maps recorded problem ids to the task's."""
         ...
 
+    def contents(self) -> dict[str, Any]:
+        """Digests of what stands at its path, and a hub's commit; asked for after `build`."""
+        ...
+
 
 @dataclass(kw_only=True)
 class Transformers:
@@ -46,6 +52,7 @@ class Transformers:
     trainable: ClassVar[bool] = True
 
     path: str
+    revision: str | None = None  # of a hub's model: a commit, tag or branch; None: its main branch as it is now
     name: str = ""  # of the results' folder; empty: the path's last part
     template: TemplateKind = TemplateKind.auto
     max_tokens: int = 1024  # per reply
@@ -64,6 +71,10 @@ class Transformers:
 
     def check(self) -> None:
         folder = self._folder()
+        if folder is not None and self.revision is not None:
+            raise ValueError(
+                f"model.revision={self.revision} is of a hub's model, and {self.path} is a folder: drop it"
+            )
         if folder is None:
             if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
                 raise ValueError(f"model.path={self.path}: no such folder")
@@ -93,11 +104,13 @@ class Transformers:
             torch.set_num_threads(self.threads)
         device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         source = str(self._folder() or self.path)
-        load_base = LoadBase(source, dtype=self.dtype.value, device=device, attention=self.attention)
+        load_base = LoadBase(
+            source, revision=self.revision, dtype=self.dtype.value, device=device, attention=self.attention
+        )
         try:
-            config = AutoConfig.from_pretrained(source)
+            config = AutoConfig.from_pretrained(source, revision=self.revision)
             refuse_unfit(config.to_dict(), path=self.path, attention=self.attention)  # a hub's shows only now
-            tokenizer = AutoTokenizer.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=self.revision)
             model = load_base()
         except OSError as error:
             raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
@@ -113,6 +126,10 @@ class Transformers:
             sample_batch_tokens=self.sample_batch_tokens,
             train_batch_tokens=self.train_batch_tokens,
         )
+
+    def contents(self) -> dict[str, Any]:
+        folder = self._folder()
+        return hub_contents(self.path, self.revision) if folder is None else model_contents(folder)
 
     def _folder(self) -> Path | None:
         """The folder that `path` names, from the working directory or else from the repository; None for a hub id."""
@@ -144,6 +161,9 @@ class Replay:
 
         return replay.Replay(Path(self.path), canonical_id)
 
+    def contents(self) -> dict[str, Any]:
+        return {"recording": file_digest([Path(self.path)])}
+
 
 @dataclass(kw_only=True)
 class Scripted:
@@ -163,3 +183,6 @@ class Scripted:
         from bench.policies import scripted
 
         return scripted.Scripted(self.replies)
+
+    def contents(self) -> dict[str, Any]:
+        return {"replies": digest(self.replies)}
