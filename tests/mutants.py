@@ -329,8 +329,8 @@ MUTANTS = (
     Mutant(
         "supervised methods sample half of what reinforcement does",
         "bench/training/budget.py",
-        "round(share * rl.num_steps",
-        "round(0.5 * share * rl.num_steps",
+        "budget = share * rl.num_steps",
+        "budget = 0.5 * share * rl.num_steps",
     ),
     Mutant(
         "measuring is charged to the training budget",
