@@ -201,12 +201,14 @@ def _without_revision(contents: Mapping[str, Any]) -> dict[str, Any]:
 def _train(method: Method, policy: Policy, player: Player, run: Run, training: Training) -> None:
     if run.training is not None:
         policy.restore(run.weights)
+        policy.end()
         return
     began = time.monotonic()
     method.train(policy, player, run, training)
     # Seconds of this process only: a resumed training's earlier hours are in the time stamps of its log.
     record = {"budget": asdict(player.ledger), "seconds": time.monotonic() - began}
     run.finish_training(policy.save, record)
+    policy.end()
 
 
 def _evaluate(

@@ -15,6 +15,7 @@ from bench.episode import Completion, Credit, Request, Sampling
 from bench.policies.generation import generate
 from bench.policies.objective import surrogate
 from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer
+from bench.policies.precision import Masters, with_float32_head
 from bench.policies.scoring import Scores, score
 from bench.policies.template import Template
 
@@ -41,6 +42,7 @@ class Learner:
         self._reference: PreTrainedModel | None = None
         self._sample_batch_tokens = sample_batch_tokens
         self._train_batch_tokens = train_batch_tokens
+        self._masters: Masters | None = None  # made when training begins: an evaluation holds no float32 copy
         self._optimizer: torch.optim.Optimizer | None = None
 
     def opening(self, prompt: str) -> tuple[int, ...]:
@@ -91,7 +93,7 @@ class Learner:
         self._num_updates = num_updates
         self._updates = 0
         self._optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            list(self._weights()),
             lr=optimizer.learning_rate,
             betas=tuple(optimizer.betas),  # pyright: ignore[reportArgumentType]
             eps=optimizer.eps,
@@ -107,7 +109,7 @@ class Learner:
         assert self._optimizer is not None, "begin() comes before update()"
         self._optimizer.zero_grad(set_to_none=True)
         told = self.backward(credits)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(list(self._weights()), self._settings.max_grad_norm)
         if not torch.isfinite(norm):
             self._optimizer.zero_grad(set_to_none=True)
             raise NonFiniteGradientError(f"the gradient's norm is {norm.item()}")
@@ -115,6 +117,7 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        self._weights().round()
         self._updates += 1
         return {**told, "grad_norm": norm.item(), "learning_rate": rate}
 
@@ -142,23 +145,31 @@ class Learner:
         return told.means(len(credits))
 
     def reset(self) -> None:
+        self.end()
         self.model = self._load_base()
+
+    def end(self) -> None:
+        if self._masters is not None:
+            self._masters.release()
+        self._masters = None
         self._optimizer = None
+        self._reference = None
 
     def save(self, folder: Path) -> None:
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, state_dict=self._weights().state_dict())
         self.tokenizer.save_pretrained(folder)
 
     def restore(self, folder: Path) -> None:
-        from safetensors.torch import load_model
+        from transformers import AutoModelForCausalLM
 
-        load_model(self.model, folder / "model.safetensors", device=str(self.model.device))
+        saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self._weights().load(dict(saved.named_parameters(remove_duplicate=False)))
 
     def save_state(self, folder: Path) -> None:
         assert self._optimizer is not None, "begin() comes before save_state()"
         folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "model": self.model.state_dict(),
+            "weights": self._weights().state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "updates": self._updates,
         }
@@ -168,9 +179,14 @@ class Learner:
         """Takes up after `begin` where `save_state` left off."""
         assert self._optimizer is not None, "begin() comes before restore_state()"
         state = torch.load(folder / "state.pt", map_location=self.model.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        self._weights().load(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._updates = state["updates"]
+
+    def _weights(self) -> Masters:
+        if self._masters is None:
+            self._masters = Masters(self.model)
+        return self._masters
 
     @property
     def _pad_id(self) -> int:
@@ -219,6 +235,7 @@ class LoadBase:
             dtype=getattr(torch, self._dtype),
             attn_implementation=self._attention,
         )
+        model = with_float32_head(model)
         return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type
 
 

@@ -119,6 +119,10 @@ class Policy(Sampler, Protocol):
         """Back to the base model's weights. The reference of the KL terms always is the base model."""
         ...
 
+    def end(self) -> None:
+        """Training is over: let go of whatever only training needs. The weights stay as they are sampled from."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write the weights in the form that `restore` and any transformers user can read."""
         ...

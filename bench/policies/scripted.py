@@ -41,6 +41,8 @@ class Scripted:
 
     def reset(self) -> None: ...
 
+    def end(self) -> None: ...
+
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "replies.txt").write_text("\n".join(self._replies), encoding="utf-8")
