@@ -1,0 +1,123 @@
+"""The format of a reply: which part of it answers the prompt, and what stands in code fences in there.
+
+The prompts of conf/task end in `[BEGIN]` and teach that a program ends with `[DONE]`. So a reply's own part may begin
+at once, with a fence that is never opened, or with a `[BEGIN]` of its own, after the task's text or other prose; it
+ends at the first `[DONE]` after code, or where the reply goes on to invent a further task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+# [/DONE] is a slip of small models; [PYTHON] and [/PYTHON] are what Code Llama was taught.
+_MARKER = re.compile(
+    r"(?P<opens>\[(?:BEGIN|PYTHON)\][ \t]*\n?)|(?P<closes>\[/?DONE\]|\[/PYTHON\])"
+    r"|(?P<task>You are an expert Python programmer, and here is your task)"
+    # Markers in string literals are none. A quote after a letter is an apostrophe, one that is not closed no literal.
+    r"""|(?<!\w)[rbfuRBFU]{0,2}(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}"""
+    r"""|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""",
+    re.DOTALL,
+)
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$")
+_CODE_BEFORE_FENCE = re.compile(r"^([^`\n]*[^`\s])[ \t]*```[ \t]*$", re.MULTILINE)
+_CODE_AFTER_FENCE = re.compile(
+    r"^[ \t]*```[ \t]*(?:(?:python3?|py)[ \t]+)?(?=(?:def|class|import|from|return)[ \t]|@\w)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_PROMPT = re.compile(r"^[ \t]*(>>>|\.\.\.)(?: |$)")
+PYTHON_TAGS = {"", "py", "py3", "python", "python2", "python3", "code"}
+
+
+def unix_text(reply: str) -> str:
+    """The reply with "\\n" line ends, no NUL, and fences on lines of their own."""
+    text = reply.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    return _CODE_BEFORE_FENCE.sub(r"\1\n```", _CODE_AFTER_FENCE.sub("```python\n", text))
+
+
+def own_part(text: str, holds_code: Callable[[str], bool], answers: Callable[[str], bool]) -> str:
+    """The part of a reply that answers the prompt, without the markers around it.
+
+    `holds_code` says whether there is code in a part, right or wrong, and `answers` whether it defines what is tested.
+    """
+    start, quotes_task = 0, False
+    markers = list(_markers(text))
+    for place, marker in enumerate(markers):
+        part = text[start : marker.start()]
+        if marker["closes"]:
+            if holds_code(part):
+                return part
+            start = marker.end()
+        elif marker["task"]:
+            if holds_code(part):  # what follows is a further task; otherwise the reply repeats its own
+                return part
+            quotes_task = True
+        elif quotes_task or not holds_code(part):
+            start, quotes_task = marker.end(), False
+        else:  # code before [BEGIN] is quoted (a first attempt), unless what follows answers something else
+            closing = (later.start() for later in markers[place + 1 :] if later["closes"])
+            if not answers(text[marker.end() : next(closing, len(text))]):
+                return part
+            start = marker.end()
+    return text[start:]
+
+
+def readings(text: str) -> Iterator[list[str]]:
+    """The ways to tell code from prose by fences, likeliest first, each as its blocks in order.
+
+    Fences come in pairs; or the first one closes what the prompt opened, and pairs follow; or all of them hold
+    demonstrations, and the program stands outside.
+    """
+    lines = text.split("\n")
+    fences = [number for number, line in enumerate(lines) if _FENCE.match(line)]
+    if not fences:
+        yield [text]
+        return
+    inside = fenced_blocks(text)
+    yield inside
+    before = "\n".join(lines[: fences[0]])
+    yield [before, *fenced_blocks("\n".join(lines[fences[0] + 1 :]))]
+    yield [outside_fences(text), *inside]
+
+
+def fenced_blocks(text: str, tags: set[str] | None = PYTHON_TAGS) -> list[str]:
+    """The insides of the fences tagged so, or of all; one never closed (a reply cut short) reaches to the end."""
+    return ["\n".join(lines) for tag, lines in _fenced(text) if tag is not None and (tags is None or tag in tags)]
+
+
+def outside_fences(text: str) -> str:
+    return "\n".join("\n".join(lines) for tag, lines in _fenced(text) if tag is None)
+
+
+def session_input(text: str) -> str | None:
+    """What was typed in an interactive session (`>>> def f(x):`), or None if the text shows none."""
+    lines = [line for line in text.split("\n") if _PROMPT.match(line)]
+    return "\n".join(_PROMPT.sub("", line, count=1) for line in lines) if lines else None
+
+
+def _fenced(text: str) -> Iterator[tuple[str | None, list[str]]]:
+    """The text in pieces: the lines of each fenced block with its tag, and those outside with None."""
+    opened, tag = "", None
+    lines: list[str] = []
+    for line in text.split("\n"):
+        fence = _FENCE.match(line)
+        closes = fence is not None and not fence[2] and fence[1].startswith(opened)
+        if fence and (closes or not opened):
+            yield tag, lines
+            opened, tag, lines = ("", None, []) if opened else (fence[1], fence[2].lower(), [])
+        else:
+            lines.append(line)
+    yield tag, lines
+
+
+def _markers(text: str) -> Iterator[re.Match[str]]:
+    """The markers that are neither code nor part of a longer comment."""
+    for match in _MARKER.finditer(text):
+        if match["opens"] or match["closes"]:
+            before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+            if before and re.search(r"(?<![\[/])\b(?:DONE|BEGIN|PYTHON)\b", text[: match.start()]):
+                continue  # `queue = [DONE]` of a program that has such a name
+            if "#" in before and not before.endswith("#"):
+                continue
+        if match.lastgroup:
+            yield match
