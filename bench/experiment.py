@@ -17,13 +17,13 @@ from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
 from bench.metrics import summarise
 from bench.policies.models import Model
-from bench.policies.policy import Policy, Sampler
-from bench.provenance import provenance
+from bench.policies.policy import Playable, Policy, Sampler
+from bench.provenance import provenance, session, sessions
 from bench.records import episode_row
 from bench.results import Run, RunKey
 from bench.rollout import Player
 from bench.tasks.task import Task
-from bench.tracking import Tracking, open_wandb
+from bench.tracking import Tracking, open_wandb, utc_now
 from bench.training.budget import Training
 from bench.training.reinforce import Selection
 
@@ -64,6 +64,10 @@ class Experiment:
     tracking: Tracking
     jobs: int  # experiments at once; 0: one per GPU, or per core where there is none
 
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise ValueError(f"jobs={self.jobs}: set jobs=0 for one per GPU or core, or jobs=<at least 1>")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -82,11 +86,13 @@ class Plan:
                 "model=transformers with model.path=<folder or hub id>"
             )
         model.check()
-        cast(Task, self.experiment.task).check()
+        task = cast(Task, self.experiment.task)
+        task.check()
         if not self.experiment.evaluations:
             raise ValueError("nothing would be measured: name at least one evaluation, as in evaluation=[greedy]")
         Run.check(self.key, Path(self.experiment.results), self.config)
-        self.is_finished  # noqa: B018  refuses an evaluation that was made with other settings
+        if not self.is_finished and (sampler := model.outline(task.canonical_id)) and not task.downloads:
+            _check_conversations(self.experiment, sampler)
 
     @property
     def is_finished(self) -> bool:
@@ -142,21 +148,32 @@ def is_done(run: Run, name: str, evaluation: Evaluation) -> bool:
     return True
 
 
-def _check_conversations(experiment: Experiment, sampler: Sampler) -> None:
-    task, method = cast(Task, experiment.task), cast(Method, experiment.method)
+def _check_conversations(experiment: Experiment, sampler: Playable) -> None:
+    """Raise ValueError, naming the key to change, if a conversation that training or an evaluation plays cannot be."""
+    task, method, training = cast(Task, experiment.task), cast(Method, experiment.method), experiment.training
     said = [turn.text for turn in method.script(task)]
-    for evaluation in experiment.evaluations.values():
+    if method.trains:
+        prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}
+        if training.rl.selection is Selection.best_dev:
+            prompts |= {problem.id: task.prompt(problem) for problem in task.problems("dev")}
+        limits = {
+            "training.rl.sampling.max_tokens": training.rl.sampling.max_tokens,
+            "training.sft.sampling.max_tokens": training.sft.sampling.max_tokens,
+        }
+        key = max(limits, key=lambda key: limits[key])
+        sampler.check_can_play(
+            prompts,
+            said=said * (getattr(method, "num_attempts", 2) - 1),
+            max_tokens=limits[key],
+            key="model.max_tokens" if set(limits.values()) == {experiment.model.max_tokens} else key,
+        )
+    for name, evaluation in experiment.evaluations.items():
         sampler.check_can_play(
             {problem.id: task.prompt(problem) for problem in task.problems(evaluation.split)},
             said=said * (evaluation.num_attempts - 1),
             max_tokens=evaluation.sampling.max_tokens,
+            key=f"evaluations.{name}.sampling.max_tokens",
         )
-    if method.trains:
-        prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}
-        if experiment.training.rl.selection is Selection.best_dev:
-            prompts |= {problem.id: task.prompt(problem) for problem in task.problems("dev")}
-        longest = max(experiment.training.rl.sampling.max_tokens, experiment.training.sft.sampling.max_tokens)
-        sampler.check_can_play(prompts, said=said, max_tokens=longest)
 
 
 def _inputs(experiment: Experiment, contents: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,8 +221,9 @@ def _train(method: Method, policy: Policy, player: Player, run: Run, training: T
         policy.end()
         return
     began = time.monotonic()
-    method.train(policy, player, run, training)
-    # Seconds of this process only: a resumed training's earlier hours are in the time stamps of its log.
+    with session(run.folder / "sessions.jsonl"):
+        method.train(policy, player, run, training)
+    # Seconds of this process only: a resumed training's earlier hours are in sessions.jsonl.
     record = {"budget": asdict(player.ledger), "seconds": time.monotonic() - began}
     run.finish_training(policy.save, record)
     policy.end()
@@ -223,13 +241,13 @@ def _evaluate(
     *,
     seed: int,
 ) -> None:
-    began = time.monotonic()
+    began, start = time.monotonic(), utc_now()
     problems = task.problems(evaluation.split)
     player = Player(task, verifier, seed=seed)
     progress = run.tracker.progress(name, total=len(problems))
     episodes = []
-    for start in range(0, len(problems), _PROBLEMS_AT_ONCE):
-        part = problems[start : start + _PROBLEMS_AT_ONCE]
+    for first in range(0, len(problems), _PROBLEMS_AT_ONCE):
+        part = problems[first : first + _PROBLEMS_AT_ONCE]
         episodes += player.play(
             sampler,
             part,
@@ -244,6 +262,9 @@ def _evaluate(
     manifest = {
         "asked": asdict(evaluation),
         "token_unit": sampler.token_unit,
+        "template": sampler.description,
+        "start": start,
+        "end": utc_now(),
         "seconds": time.monotonic() - began,
         "sampled_tokens": player.ledger.sampled_tokens,
         "training_seconds": training["seconds"],
@@ -251,6 +272,7 @@ def _evaluate(
         "grading": verifier.description,
         **fingerprints,
         **provenance(),
+        "training_sessions": sessions(run.folder / "sessions.jsonl"),
     }
     prompts = {problem.id: task.prompt(problem) for problem in problems}
     run.save_evaluation(name, episodes, prompts, manifest)

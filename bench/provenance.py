@@ -1,20 +1,54 @@
-"""Where numbers come from: the code, the libraries and the machine, for manifests."""
+"""Where numbers come from: the code, the libraries, the machine and the command, for manifests and training."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from bench.files import write_file
+from bench.tracking import utc_now
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "math-verify", "sympy", "hydra-core")
 
 
 def provenance() -> dict[str, Any]:
-    """The commit (and whether files differed from it), library versions, and hardware."""
-    return {"commit": commit(), "versions": versions(), "hardware": hardware()}
+    """The commit (and whether files differed from it), library versions, host and hardware, and the command line."""
+    return {
+        "commit": commit(),
+        "versions": versions(),
+        "host": platform.node(),
+        "hardware": hardware(),
+        "command": shlex.join(sys.argv),
+    }
+
+
+@contextmanager
+def session(path: Path) -> Iterator[None]:
+    """Add to `path`, a JSON object per line, that this process starts here, and when it ended.
+
+    The `end` of one that was killed stays null.
+    """
+    earlier = sessions(path)
+    entry = {"start": utc_now(), "end": None, **provenance()}
+    _write_lines(path, [*earlier, entry])
+    try:
+        yield
+    finally:
+        _write_lines(path, [*earlier, {**entry, "end": utc_now()}])
+
+
+def sessions(path: Path) -> list[dict[str, Any]]:
+    """What `session` has written so far; none where the file is not there."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def commit() -> str | None:
@@ -37,6 +71,10 @@ def hardware() -> dict[str, Any]:
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_file(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def _git(root: Path, *command: str) -> str | None:

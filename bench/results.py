@@ -4,6 +4,7 @@
       config.json                the claim on this folder; another configuration is refused once something is produced
       inputs.json                what stood at the configuration's paths: digests and revisions of weights and data
       train.jsonl                a line per update
+      sessions.jsonl             a line per start or restart of its training: when, where, by which code and command
       training_data/             the conversations that a supervised method imitated, a parquet file per iteration
       weights/ training.json     the trained weights and what they cost; training.json says they are complete
       state/                     what a resumed training needs
@@ -85,7 +86,8 @@ class Run:
                 ) from None
             check_claim(folder, config)
             if not has_produced(folder):
-                (folder / "inputs.json").unlink(missing_ok=True)
+                for other in ("inputs.json", "sessions.jsonl"):
+                    (folder / other).unlink(missing_ok=True)
             write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
             yield Run(key, folder)
 

@@ -14,7 +14,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hydra
@@ -81,7 +81,7 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
     register()
     jobs: list[list[str]] = []
     plans: list[Plan] = []
-    refused = []
+    reasons: dict[str, list[str]] = {}
     launcher = "BasicLauncher"
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for job in jobs_of(overrides, multirun=multirun):
@@ -97,8 +97,20 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
                 plans.append(plan)
                 jobs.append(job)
             except ValueError as error:
-                refused.append(f"{' '.join(job)}: {error}" if job else str(error))
-    return jobs, plans, refused, launcher
+                reasons.setdefault(str(error), []).append(" ".join(job))
+    return jobs, plans, _grouped(reasons), launcher
+
+
+def _grouped(reasons: Mapping[str, Sequence[str]]) -> list[str]:
+    """Each reason once, after the jobs that it refuses: the job if it is one, otherwise how many and the first."""
+    return [
+        f"{refused[0]}: {reason}"
+        if len(refused) == 1 and refused[0]
+        else f"{reason} (refuses {len(refused)} jobs, first {refused[0]})"
+        if len(refused) > 1
+        else reason
+        for reason, refused in reasons.items()
+    ]
 
 
 def _record(plans: Sequence[Plan], results: Path) -> None:

@@ -8,16 +8,25 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+import numpy as np
 from tqdm import tqdm
 
 from bench.files import sync, write_file
 
 _LOG = logging.getLogger(__name__)
+
+TENTHS = np.linspace(0, 1, 11)  # the bins of every histogram of fractions, so that runs can be compared
+
+
+def utc_now() -> str:
+    """As 2025-01-31T12:00:00.123+00:00."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Tracking(Enum):
@@ -41,14 +50,14 @@ class Mirror(Protocol):
         histograms: Mapping[str, Sequence[float]],
         transcripts: Sequence[Mapping[str, Any]],
     ) -> None:
-        """One evaluation: its metrics, distributions and some transcripts to read."""
+        """One evaluation: its metrics, distributions of fractions and some transcripts to read."""
         ...
 
     def close(self) -> None: ...
 
 
 class Tracker:
-    """The log of one run. Rows are JSON objects with an `update` number, flushed as they come."""
+    """The log of one run. Rows are JSON objects with an `update` number and a `time` (UTC), flushed as they come."""
 
     def __init__(self, path: Path, *, label: str) -> None:
         self.label = label
@@ -57,7 +66,7 @@ class Tracker:
 
     def log(self, **row: Any) -> None:
         with self._path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
+            lines.write(json.dumps({"time": utc_now(), **row}) + "\n")
         if self.mirror is not None:
             self.mirror.log(row)
 
@@ -159,7 +168,7 @@ class WandbMirror:
         logged: dict[str, Any] = dict(metrics)
         for name, values in histograms.items():
             if len(values):
-                logged[name] = self._wandb.Histogram(list(values), num_bins=10)
+                logged[name] = self._wandb.Histogram(np_histogram=np.histogram(values, TENTHS))
         if transcripts:
             columns = list(transcripts[0])
             rows = [[row[column] for column in columns] for row in transcripts]

@@ -52,6 +52,10 @@ class _Tokenizer:
 class _Template:
     stop_ids = frozenset({END})
 
+    @property
+    def description(self) -> dict[str, str]:
+        return {}
+
     def opening(self, prompt: str) -> tuple[int, ...]:  # noqa: ARG002  one problem
         return OPENING
 

@@ -56,6 +56,8 @@ class Riddles:
         self._problems = tuple(problems)
         self._script = tuple(script)
 
+    downloads = False
+
     def check(self) -> None: ...
 
     def problems(self, split: str) -> tuple[Problem, ...]:  # noqa: ARG002  the same for every split

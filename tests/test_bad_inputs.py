@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench import run
+from bench.catalogue import compose_plan
+from bench.policies.models import Transformers
 from bench.results import find_runs
 from tests.conftest import ROOT
+from tests.tiny_model import save_tiny_model
 
 LAUNCHERS = ROOT / "tests" / "launcher_plugin"
 
@@ -101,6 +104,18 @@ def test_a_sweep_without_jobs_or_without_end_is_refused(values: str, capsys: pyt
         (["method=score", "training.rl.sampling.top_p=0.9"], "top_p=1"),
         (["method=score", "training.rl.samples_per_problem=1"], "at least 2"),
         (["results=/proc/nowhere"], "set results=<another folder>"),
+        (["jobs=-1"], "set jobs=0 for one per GPU or core"),
+        (["task.num_test=0"], "task.num_test must be positive, not 0"),
+        (["task.num_train=-2"], "task.num_train must be positive, not -2"),
+        (["task=mbpp"], "use task=math task.source=mini, or a real model: model=transformers model.path="),
+        (["task=humaneval"], "use task=math task.source=mini, or a real model: model=transformers model.path="),
+        (["task.correction='Σ?'"], "no tokens for 'Σ?'"),
+        (["evaluation=[ten_attempts]"], "set evaluations.ten_attempts.sampling.max_tokens=45, or less"),
+        (["method=score", "method.num_attempts=12"], "set model.max_tokens=37, or less"),
+        (["model.max_tokens=500"], "set evaluations.greedy.sampling.max_tokens="),
+        (["evaluations.greedy.num_attempts=200"], "ask for fewer attempts"),
+        (["method=score", "training.rl.sampling.max_tokens=300"], "set training.rl.sampling.max_tokens="),
+        (["evaluations.greedy.split=exam"], "there is no split 'exam'"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_does(
@@ -111,11 +126,51 @@ def test_what_cannot_run_is_refused_before_anything_does(
     assert find_runs(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("not json", "line 2: not an object with 'problem_id' and 'attempts'"),
+        ('{"attempts": ["a", "b"]}', "line 2: not an object"),
+        ('{"problem_id": "none", "attempts": "a"}', "line 2: 'attempts' must be a list of texts"),
+        ('{"problem_id": "none", "attempts": ["a", "b"]}', "holds no attempts for 499 of 500 problems"),
+    ],
+)
+def test_a_recording_that_cannot_be_played_is_refused_before_anything_runs(
+    line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    first = compose_plan([]).experiment.task.problems("test")[0].id
+    path = tmp_path / "recording.jsonl"
+    path.write_text(f'{{"problem_id": "{first}", "attempts": ["a", "b"]}}\n{line}\n')
+    assert said in refused(capsys, "model=replay", f"model.path={path}", f"results={tmp_path / 'r'}")
+
+
+@pytest.mark.parametrize("context", [128, 100_000])
+def test_what_the_files_of_a_model_tell_agrees_with_the_loaded_model(tmp_path: Path, context: int):
+    folder = save_tiny_model(tmp_path / "model", context=context)
+    model = Transformers(path=str(folder), threads=1, device="cpu")
+    prompts = {"short": "Why?", "long": "Why, and how, and since when? " * 3}
+    outline, learner = model.outline(str), model.build(str)
+    assert outline is not None
+    answers = []
+    for known in (outline, learner):
+        for max_tokens in (1, 12, 13, 14, 15, 16, 60_000):
+            try:
+                known.check_can_play(prompts, said=["Sure?"], max_tokens=max_tokens, key="k")
+                answers.append("")
+            except ValueError as error:
+                answers.append(str(error).replace(str(folder), ""))
+    half = len(answers) // 2
+    assert answers[:half] == answers[half:]
+    assert any(answers)
+    assert not all(answers)
+
+
 def test_the_command_itself_refuses_with_exit_code_2_and_no_traceback(tmp_path: Path):
     command = [sys.executable, "bench/run.py", "-m", "method=base,score", "+sede=1", f"results={tmp_path}"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert told.returncode == 2
-    assert told.stderr.count("refused: ") == 2
+    assert told.stderr.count("refused: ") == 1
+    assert "(refuses 2 jobs, first method=base" in told.stderr
     assert "Traceback" not in told.stderr
 
 

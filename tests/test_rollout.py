@@ -157,9 +157,9 @@ def test_a_recording_that_lacks_problems_or_attempts_is_refused(tmp_path):
     path.write_text('{"problem_id": "one", "attempts": ["no", "uno"]}\n')
     recording = Replay(path, str)
     with pytest.raises(ValueError, match=r"no attempts for 1 of 2 problems, first two"):
-        recording.check_can_play({"one": "", "two": ""}, said=["Again?"], max_tokens=1)
+        recording.check_can_play({"one": "", "two": ""}, said=["Again?"], max_tokens=1, key="")
     with pytest.raises(ValueError, match="fewer than 3 attempts for one"):
-        recording.check_can_play({"one": ""}, said=["Again?"] * 2, max_tokens=1)
+        recording.check_can_play({"one": ""}, said=["Again?"] * 2, max_tokens=1, key="")
 
 
 @pytest.mark.parametrize(

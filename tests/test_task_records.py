@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.episode import Problem
 from bench.tasks.records import read_records
-from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, shared_statements
+from bench.tasks.splits import Splits, capped, refuse_no_problems, refuse_repeated, refuse_shared, shared_statements
 
 ROWS = [{"id": 1, "text": "one\u2028line"}, {"id": 2, "text": "two"}]
 
@@ -88,8 +88,8 @@ def test_a_larger_look_contains_a_smaller_one(num_problems: int, small: int, lar
 
 
 def test_a_look_at_no_problems_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"task\.num_train and task\.num_test must be positive, not 0"):
-        capped(some_problems(3), 0)
+    with pytest.raises(ValueError, match=r"task\.num_test must be positive, not 0"):
+        refuse_no_problems(num_train=None, num_test=0)
 
 
 @given(st.integers(1, 40), st.data())

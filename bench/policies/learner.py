@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.episode import Completion, Credit, Request, Sampling
+from bench.policies.fit import Reader
 from bench.policies.generation import generate
 from bench.policies.objective import surrogate
 from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer
@@ -45,35 +46,20 @@ class Learner:
         self._masters: Masters | None = None  # made when training begins: an evaluation holds no float32 copy
         self._optimizer: torch.optim.Optimizer | None = None
 
+    @property
+    def description(self) -> dict[str, str]:
+        return self.template.description
+
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self.template.opening(prompt)
 
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         return self.template.bridge(text, turn_ended=turn_ended)
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:
-        """Raise ValueError if the tokenizer cannot read the prompts or the context cannot hold a conversation."""
-        openings = {problem: self.opening(prompt) for problem, prompt in prompts.items()}
-        unknown = self.tokenizer.unk_token_id
-        unread = [problem for problem, ids in openings.items() if unknown is not None and unknown in ids]
-        if len(unread) * 2 > len(openings):
-            raise ValueError(
-                f"the tokenizer of {self._load_base.path} has no tokens for the text of {len(unread)} of "
-                f"{len(openings)} problems (first {unread[0]}). The miniature's model reads generated problems only: "
-                "use task.source=mini, or a real model: model=transformers model.path=<folder or hub id>"
-            )
-        bridges = {text: self.bridge(text, turn_ended=False) for text in said}
-        strange = [text for text, ids in bridges.items() if unknown is not None and unknown in ids]
-        if strange:
-            raise ValueError(f"the tokenizer of {self._load_base.path} has no tokens for {strange[0]!r}")
-        num_replies = 1 + len(said)
-        longest = max(map(len, openings.values())) + sum(len(bridges[text]) for text in said) + num_replies * max_tokens
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
         context = getattr(self.model.config, "max_position_embeddings", None)
-        if context is not None and longest > context:
-            raise ValueError(
-                f"a conversation may need {longest} tokens (longest prompt, the user's turns, {num_replies} replies of "
-                f"{max_tokens}), the model holds {context}: lower model.max_tokens"
-            )
+        reader = Reader(self._load_base.path, self.tokenizer, self.template, context)
+        reader.check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         self.model.eval()

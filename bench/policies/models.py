@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol
 from bench.fingerprints import digest, file_digest
 from bench.policies.checkpoint import read_config, refuse_quantised_folder, refuse_unfit
 from bench.policies.contents import hub_contents, model_contents
-from bench.policies.policy import Sampler
+from bench.policies.fit import Outline, stop_ids
+from bench.policies.policy import Playable, Sampler
 from bench.policies.template import TemplateKind
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,6 +39,10 @@ class Model(Protocol):
 
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
         """The heavy object. `canonical_id` maps recorded problem ids to the task's."""
+        ...
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        """What can say cheaply which conversations are possible; None where nothing is known before loading."""
         ...
 
     def contents(self) -> dict[str, Any]:
@@ -121,17 +126,21 @@ class Transformers:
         except OSError as error:
             raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
         check_head(model)
-        configured = getattr(model.generation_config, "eos_token_id", None)
-        ends = configured if isinstance(configured, list) else [configured]
-        stop_ids = frozenset(end for end in (*ends, tokenizer.eos_token_id) if isinstance(end, int))
+        ends = stop_ids(getattr(model.generation_config, "eos_token_id", None), tokenizer)
         return Learner(
             model,
             tokenizer,
-            make_template(tokenizer, self.template, stop_ids=stop_ids),
+            make_template(tokenizer, self.template, stop_ids=ends),
             load_base,
             sample_batch_tokens=self.sample_batch_tokens,
             train_batch_tokens=self.train_batch_tokens,
         )
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build
+        folder = self._folder()
+        if folder is None:
+            return None
+        return Outline(folder, self.path, self.template, read_config(folder, path=self.path))
 
     def contents(self) -> dict[str, Any]:
         folder = self._folder()
@@ -167,6 +176,9 @@ class Replay:
 
         return replay.Replay(Path(self.path), canonical_id)
 
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        return self.build(canonical_id)
+
     def contents(self) -> dict[str, Any]:
         return {"recording": file_digest([Path(self.path)])}
 
@@ -189,6 +201,9 @@ class Scripted:
         from bench.policies import scripted
 
         return scripted.Scripted(self.replies)
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        return self.build(canonical_id)
 
     def contents(self) -> dict[str, Any]:
         return {"replies": digest(self.replies)}

@@ -70,10 +70,27 @@ class Optimizer:
         return self.learning_rate
 
 
-class Sampler(Protocol):
+class Playable(Protocol):
+    """What can say whether conversations can be played: a sampler, or what is known of one before it is loaded."""
+
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
+        """Raise ValueError, before anything expensive, if conversations on `prompts` (by problem id) cannot be played.
+
+        A conversation has a reply of at most `max_tokens` to its prompt and to each text that the user says after it;
+        `key` is the key of the configuration that sets `max_tokens`, for saying what to change.
+        """
+        ...
+
+
+class Sampler(Playable, Protocol):
     """A source of replies. A conversation is token ids from its first prompt to its last reply."""
 
     token_unit: str  # what one id stands for: "tokens", or "characters" for recorded attempts
+
+    @property
+    def description(self) -> dict[str, str]:
+        """What a manifest says of how text becomes ids; complete once a conversation has been played."""
+        ...
 
     def opening(self, prompt: str) -> tuple[int, ...]:
         """The ids of a conversation that waits for its first reply."""
@@ -83,13 +100,6 @@ class Sampler(Protocol):
         """The ids between a reply and the next one, when the user says `text`.
 
         They end the turn of a reply that did not end it itself: see `Completion.turn_ended`.
-        """
-        ...
-
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:
-        """Raise ValueError, before anything expensive, if conversations on `prompts` (by problem id) cannot be played.
-
-        A conversation has a reply of at most `max_tokens` to its prompt and to each text that the user says after it.
         """
         ...
 

@@ -26,6 +26,10 @@ class Replay:
         self._attempts = read_recording(path, canonical_id)
         self._template = CharacterTemplate()
 
+    @property
+    def description(self) -> dict[str, str]:
+        return self._template.description
+
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self._template.opening(prompt)
 
@@ -35,7 +39,7 @@ class Replay:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002  recorded
         return [self._play(request) for request in requests]
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None:  # noqa: ARG002  recorded
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:  # noqa: ARG002  recorded
         """Raise ValueError unless every problem was recorded, with enough attempts."""
         missing = [problem for problem in prompts if (problem, 0) not in self._attempts]
         if missing:

@@ -22,13 +22,17 @@ class Scripted:
         self._replies = tuple(replies)
         self._template = CharacterTemplate()
 
+    @property
+    def description(self) -> dict[str, str]:
+        return self._template.description
+
     def opening(self, prompt: str) -> tuple[int, ...]:
         return self._template.opening(prompt)
 
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         return self._template.bridge(text, turn_ended=turn_ended)
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int) -> None: ...
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None: ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         return [self._reply(request, sampling) for request in requests]

@@ -17,7 +17,7 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.mbpp import Mbpp
 from bench.tasks.mini import code
 from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
-from bench.tasks.splits import capped, refuse_repeated, refuse_shared, report
+from bench.tasks.splits import capped, refuse_no_problems, refuse_repeated, refuse_shared, report
 from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
 from bench.tasks.wording import fill, require_slots
 
@@ -41,7 +41,12 @@ class HumanEval:
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
         refuse_empty_stop(self.stop_strings)
+        refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
+
+    @property
+    def downloads(self) -> bool:
+        return self.source is Source.hub or self.training.downloads
 
     def check(self) -> None:
         if self.source is Source.hub:

@@ -12,7 +12,7 @@ from bench.grading.answers import AnswerVerifier
 from bench.grading.extraction import extract_answer
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.records import Record, first_file, hub_records, local_path, parse_json, read_records, require_hub
-from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, report
+from bench.tasks.splits import Splits, capped, refuse_no_problems, refuse_repeated, refuse_shared, report
 from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
 from bench.tasks.wording import fill, require_slots
 
@@ -42,7 +42,14 @@ class Math:
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
         refuse_empty_stop(self.stop_strings)
+        refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
+        if self.num_dev < 0:
+            raise ValueError(f"task.num_dev must not be negative, and is {self.num_dev}")
+
+    @property
+    def downloads(self) -> bool:
+        return self.source is Source.hub
 
     def check(self) -> None:
         if self.source is Source.hub:

@@ -19,7 +19,15 @@ from bench.grading.programs import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.mini import code
 from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
-from bench.tasks.splits import Splits, capped, refuse_repeated, refuse_shared, report, shared_statements
+from bench.tasks.splits import (
+    Splits,
+    capped,
+    refuse_no_problems,
+    refuse_repeated,
+    refuse_shared,
+    report,
+    shared_statements,
+)
 from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
 from bench.tasks.wording import fill, require_slots
 
@@ -54,6 +62,7 @@ class Mbpp:
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
         refuse_empty_stop(self.stop_strings)
+        refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.question_template, "text", "asserts", field="task.question_template")
         require_slots(self.prompt_template, "question", field="task.prompt_template")
         require_slots(self.shot_template, "prompt", "code", field="task.shot_template")
@@ -65,6 +74,10 @@ class Mbpp:
             )
         if unknown := [number for number in self.shots if number not in ID_RANGES["prompt"]]:
             raise ValueError(f"task.shots={unknown}: MBPP sets tasks 1 to 10 aside as shots; others are train or test")
+
+    @property
+    def downloads(self) -> bool:
+        return self.source is Source.hub
 
     def check(self) -> None:
         if self.source is Source.hub:

@@ -40,11 +40,14 @@ class Splits:
 
 def capped(problems: tuple[Problem, ...], num: int | None) -> tuple[Problem, ...]:
     """At most `num` problems: the first of a fixed shuffle, so a larger look contains a smaller one. None: all."""
-    if num is not None and num < 1:
-        raise ValueError(
-            f"task.num_train and task.num_test must be positive, not {num}; leave them out for all problems"
-        )
     return problems if num is None else _shuffled(problems)[:num]
+
+
+def refuse_no_problems(**counts: int | None) -> None:
+    """Raise ValueError if one of a task's counts, by the name of its key, leaves no problem."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"task.{name} must be positive, not {count}; leave it out for all problems")
 
 
 def _shuffled(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

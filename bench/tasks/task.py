@@ -35,6 +35,11 @@ class Task(Protocol):
         """Sampling an attempt ends with the first of these: what closes an answer in the format the prompt teaches."""
         ...
 
+    @property
+    def downloads(self) -> bool:
+        """Whether problems come from a hub, and so are not read while a sweep is planned."""
+        ...
+
     def check(self) -> None:
         """Raise ValueError, naming the cure, if the source cannot be read. Loads local and generated problems (under a
         second for all of MATH), so that a bad line is found before any model is; downloads nothing."""
