@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.fingerprints import claimed, differences
 
+LOCK = ".lock"
+
 # What a run that failed early leaves behind; everything else in its folder is something produced.
-_NOT_PRODUCED = {"config.json", "inputs.json", "sessions.jsonl", "failure.txt", ".lock", "wandb"}
+_NOT_PRODUCED = {"config.json", "inputs.json", "sessions.jsonl", "failure.txt", LOCK, "wandb"}
 
 
 def check_claim(folder: Path, config: Mapping[str, Any]) -> None:
@@ -33,6 +40,43 @@ def check_claim(folder: Path, config: Mapping[str, Any]) -> None:
             f"{folder} was made with model.path={paths[0]}, and {paths[1]} would share its name; "
             "set model.name=<name> to keep both"
         )
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes out of `folder` while the context lasts. Raises ValueError, naming who holds it.
+
+    A lock that another process looked at for a moment (`refuse_held`) is waited for.
+    """
+    with (folder / LOCK).open("a+") as lock:
+        for patience in (0.1, 0.3, 0.0):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(patience)
+        else:
+            raise ValueError(_held_by(folder))
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
+
+
+def refuse_held(folder: Path) -> None:
+    """Raise ValueError, naming who holds it, if another process works in `folder` now."""
+    if not (folder / LOCK).is_file():
+        return
+    with (folder / LOCK).open("r") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(_held_by(folder)) from None
+
+
+def _held_by(folder: Path) -> str:
+    holder = (folder / LOCK).read_text(encoding="utf-8") or "another process"
+    return f"{holder} is working in {folder}; wait for it, end it, or set variant=<name>"
 
 
 def _is_hub_id(path: str) -> bool:

@@ -11,11 +11,13 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from bench.experiment import Plan, conduct
+from bench.failures import sentence
 
 _PR_SET_PDEATHSIG = 1
 
@@ -97,10 +99,13 @@ def _conduct(plan: Plan, environment: dict[str, str]) -> None:
         conduct(plan)
     except BaseException as error:
         told = traceback.format_exc()
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(130)
         # What a user can cure needs one line; a fault of ours needs its trace.
-        print(f"{plan.key}: {error}" if isinstance(error, ValueError) else f"{plan.key}:\n{told}", file=sys.stderr)
+        print(f"{plan.key}: {sentence(error) or told}", file=sys.stderr)
         if failure.parent.is_dir():
-            failure.write_text(told, encoding="utf-8")
+            with suppress(OSError):  # the disk may be what is full
+                failure.write_text(told, encoding="utf-8")
         sys.exit(1)
     failure.unlink(missing_ok=True)
 

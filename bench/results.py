@@ -15,7 +15,6 @@ Whatever a crash must not tear is written by `bench.files`: aside, flushed to di
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import io
 import json
@@ -30,7 +29,7 @@ from typing import Any
 import pandas as pd
 from pyarrow import ArrowInvalid
 
-from bench.claim import check_claim, has_produced, not_writable
+from bench.claim import LOCK, check_claim, has_produced, held, not_writable, refuse_held
 from bench.episode import Episode
 from bench.files import write_file, write_folder
 from bench.records import episode_row, transcript_row
@@ -74,16 +73,10 @@ class Run:
         folder = key.folder(results)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / ".lock").open("w")
+            (folder / LOCK).touch()
         except OSError as error:
             raise ValueError(not_writable(folder, error)) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"another process is working in {folder}; wait for it, or set variant=<name>"
-                ) from None
+        with held(folder):
             check_claim(folder, config)
             if not has_produced(folder):
                 for other in ("inputs.json", "sessions.jsonl"):
@@ -101,6 +94,7 @@ class Run:
         except OSError as error:
             raise ValueError(not_writable(results, error)) from None
         check_claim(key.folder(results), config)
+        refuse_held(key.folder(results))
 
     def bind(self, inputs: Mapping[str, Any]) -> None:
         """Note what the run is made from; raises ValueError where the folder was made from something else.

@@ -25,6 +25,7 @@ from bench.catalogue import plan_job, register
 from bench.clusters import failure_of, launch
 from bench.command_line import CONF, jobs_of
 from bench.experiment import Plan
+from bench.policies.models import refuse_absent_gpu
 from bench.pool import run_all
 from bench.reporting.terminal import print_main_table
 
@@ -89,6 +90,8 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
                 plan = plan_job(job)
                 launcher = str(HydraConfig.get().launcher._target_)
                 plan.check()
+                if launcher.endswith("BasicLauncher"):
+                    refuse_absent_gpu(plan.experiment.model)
                 twins = [other for other in plans if other.key == plan.key]
                 if any(other.config == plan.config for other in twins):
                     continue  # the same experiment by another name (SAME_TRAINING), or asked for twice

@@ -1,16 +1,23 @@
 """What a user may get wrong: refused with exit code 2, in one line that names it and what works instead."""
 
+import errno
 import importlib
+import os
+import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import run
 from bench.catalogue import compose_plan
+from bench.failures import sentence
 from bench.policies.models import Transformers
-from bench.results import find_runs
+from bench.results import Run, find_runs
 from tests.conftest import ROOT
 from tests.tiny_model import save_tiny_model
 
@@ -142,6 +149,81 @@ def test_a_recording_that_cannot_be_played_is_refused_before_anything_runs(
     path = tmp_path / "recording.jsonl"
     path.write_text(f'{{"problem_id": "{first}", "attempts": ["a", "b"]}}\n{line}\n')
     assert said in refused(capsys, "model=replay", f"model.path={path}", f"results={tmp_path / 'r'}")
+
+
+def cut(path: Path, length: int) -> None:
+    path.write_bytes(path.read_bytes()[:length])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda model: cut(model / "model.safetensors", 6000), "model.safetensors is damaged, with 6000 bytes of the"),
+        (lambda model: cut(model / "model.safetensors", 100), "damaged, with 100 bytes and no header"),
+        (lambda model: cut(model / "model.safetensors", 0), "damaged, with 0 bytes"),
+        (lambda model: cut(model / "tokenizer.json", 50), "tokenizer.json cannot be read"),
+        (lambda model: cut(model / "config.json", 50), "config.json cannot be read"),
+        (
+            lambda model: (model / "model.safetensors.index.json").write_text(
+                '{"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}'
+            ),
+            "lacks model-00002-of-00002.safetensors, which its model.safetensors.index.json names",
+        ),
+    ],
+)
+def test_a_damaged_model_is_refused_before_anything_runs(
+    damage: Callable[[Path], object],
+    said: str,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model_folder, model)
+    asked = ["model=transformers", f"model.path={model}", "model.max_tokens=8", f"results={tmp_path / 'r'}"]
+    assert compose_plan(asked).check() is None
+    damage(model)
+    assert said in refused(capsys, *asked)
+
+
+@pytest.mark.parametrize(
+    ("device", "said"), [("cuda", "set model.device=auto or cpu"), ("gpu", "is none of auto, cpu")]
+)
+def test_a_device_that_is_not_there_is_refused(
+    device: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert said in refused(capsys, f"model.device={device}", f"results={tmp_path}")
+
+
+def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    plan = compose_plan([f"results={tmp_path}"])
+    with Run.claim(plan.key, tmp_path, plan.config):
+        assert f"process {os.getpid()} on {socket.gethostname()} is working in " in refused(
+            capsys, f"results={tmp_path}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "the disk is full: make room"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/3"), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "/a/b may not be read or written"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/a/b"), "/a/b is not there"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "set model.train_batch_tokens and model.sample_batch_tokens"),
+        (ValueError("one\ntwo"), "one\ntwo"),
+        (KeyError("x"), None),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_a_sentence_and_our_own_faults_keep_their_traceback(
+    error: Exception, said: str | None
+):
+    told = sentence(error)
+    assert (told is None) == (said is None)
+    assert (said or "") in (told or "")
 
 
 @pytest.mark.parametrize("context", [128, 100_000])

@@ -94,7 +94,7 @@ def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, cure:
 def test_two_processes_cannot_hold_one_folder(tmp_path: Path):
     with (
         Run.claim(KEY, tmp_path, CONFIG),
-        pytest.raises(ValueError, match="another process is working"),
+        pytest.raises(ValueError, match=r"process \d+ on .* is working in .*; wait for it, end it, or set"),
         Run.claim(KEY, tmp_path, CONFIG),
     ):
         pass

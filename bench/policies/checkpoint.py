@@ -17,6 +17,38 @@ def refuse_quantised_folder(folder: Path, *, path: str) -> None:
         )
 
 
+def refuse_torn_weights(folder: Path, *, path: str) -> None:
+    """Raise ValueError for a shard that is missing, or a file of weights that is not as long as its header says."""
+    cure = "copy or download the model again"
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"model.path={path}: its {index.name} cannot be read; {cure}") from None
+        if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
+            raise ValueError(f"model.path={path} lacks {missing[0]}, which its {index.name} names; {cure}")
+    for weights in sorted(folder.glob("*.safetensors")):
+        length, expected = weights.stat().st_size, _expected_length(weights)
+        if length != expected:
+            wanted = f"of the {expected} that its header says" if expected else "and no header that can be read"
+            raise ValueError(f"model.path={path}: {weights.name} is damaged, with {length} bytes {wanted}; {cure}")
+
+
+def _expected_length(weights: Path) -> int | None:
+    """Eight bytes with the header's length, the header (JSON with each tensor's place), then the tensors' bytes."""
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > weights.stat().st_size:
+            return None
+        try:
+            header = json.loads(file.read(length))
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return None
+    return 8 + length + max(ends, default=0)
+
+
 def read_config(folder: Path, *, path: str) -> Mapping[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ A model is `check`ed in the process that plans a sweep and `build`t in the proce
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from bench.fingerprints import digest, file_digest
-from bench.policies.checkpoint import read_config, refuse_quantised_folder, refuse_unfit
+from bench.policies.checkpoint import read_config, refuse_quantised_folder, refuse_torn_weights, refuse_unfit
 from bench.policies.contents import hub_contents, model_contents
 from bench.policies.fit import Outline, stop_ids
 from bench.policies.policy import Playable, Sampler
 from bench.policies.template import TemplateKind
 
+_DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -79,6 +81,8 @@ class Transformers:
                 raise ValueError(f"model.{count} must be at least 1, not {getattr(self, count)}")
 
     def check(self) -> None:
+        if self.device.partition(":")[0] not in _DEVICES:
+            raise ValueError(f"model.device={self.device} is none of {', '.join(_DEVICES)}")
         folder = self._folder()
         if folder is not None and self.revision is not None:
             raise ValueError(
@@ -94,6 +98,7 @@ class Transformers:
         if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
             raise ValueError(f"model.path={self.path} holds no weights (*.safetensors): save the model there first")
         refuse_unfit(read_config(folder, path=self.path), path=self.path, attention=self.attention)
+        refuse_torn_weights(folder, path=self.path)
         if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise ValueError(
                 f"model.path={self.path} holds no tokenizer: save the model's tokenizer beside its weights"
@@ -114,6 +119,7 @@ class Transformers:
         if self.threads:
             torch.set_num_threads(self.threads)
         device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        refuse_absent_gpu(self)
         source = str(self._folder() or self.path)
         load_base = LoadBase(
             source, revision=self.revision, dtype=self.dtype.value, device=device, attention=self.attention
@@ -152,6 +158,21 @@ class Transformers:
             if candidate.is_dir():
                 return candidate.resolve()
         return None
+
+
+def refuse_absent_gpu(model: object) -> None:
+    """Raise ValueError if a model asks for CUDA and this machine has none. Where the driver shows a GPU it is believed;
+    where it does not, torch is asked, which takes seconds to load."""
+    device = str(getattr(model, "device", ""))
+    if not device.startswith("cuda"):
+        return
+    shown = Path("/proc/driver/nvidia/gpus")
+    if os.environ.get("CUDA_VISIBLE_DEVICES") is None and shown.is_dir() and any(shown.iterdir()):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError(f"model.device={device}: torch finds no GPU on this machine; set model.device=auto or cpu")
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,33 @@
+"""What a run died of, in a sentence with what to do, where that lies in its user's hands."""
+
+from __future__ import annotations
+
+import errno
+
+_AGAIN = "the same command then goes on where it stopped"
+_DISK_FULL = f"the disk is full: make room, or set results=<a folder on another disk>; {_AGAIN}"
+_GPU_FULL = (
+    "the GPU's memory is full: set model.train_batch_tokens and model.sample_batch_tokens to half of what they are; "
+    f"{_AGAIN}"
+)
+
+
+def sentence(error: BaseException) -> str | None:
+    """None for a fault of this project, which needs its traceback. Loads none of the libraries it speaks of."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, ValueError):
+        return str(error)
+    # torch and safetensors write files by themselves, and say of a full disk only this much.
+    if "No space left on device" in said or "PytorchStreamWriter failed writing" in said:
+        return _DISK_FULL
+    if type(error).__name__ == "OutOfMemoryError":
+        return _GPU_FULL
+    if isinstance(error, MemoryError):
+        return f"the machine's memory is full: set jobs=1, or model.sample_batch_tokens lower; {_AGAIN}"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename} may not be read or written ({error.strerror}): change that, or set another path"
+    if isinstance(error, OSError) and error.errno == errno.EDQUOT:
+        return _DISK_FULL
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename or said} is not there: it was moved or deleted while the run needed it"
+    return None
