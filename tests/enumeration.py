@@ -165,6 +165,8 @@ def expected_update(
         episodes = [replace(each.episode, given=1) for each in played]
     else:
         mass, episodes = [each.probability for each in played], [each.episode for each in played]
+    # Each in a group of its own: the KL's baseline compares samples that were drawn together, and these were not.
+    episodes = [replace(each, problem=Problem(f"p{i}", "?", "!")) for i, each in enumerate(episodes)]
     # Credits depend on the other sample through its rewards only, so samples of the same rewards count together.
     others: dict[tuple[float, ...], tuple[Episode, float]] = {}
     for p, episode in zip(mass, episodes, strict=True):

@@ -14,11 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from bench.episode import Completion, Credit, Request, Sampling
 from bench.policies.fit import Reader
 from bench.policies.generation import generate
-from bench.policies.objective import surrogate
+from bench.policies.objective import answered_for, others_mean, surrogate
 from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer
 from bench.policies.precision import Masters, with_float32_head
 from bench.policies.scoring import Scores, score
 from bench.policies.template import Template
+from bench.policies.update_totals import UpdateTotals
 
 
 class Learner:
@@ -113,21 +114,26 @@ class Learner:
             raise ValueError("an update needs at least one credit")
         # Dropout and the like stay off: the policy that is scored is then the one that was sampled from.
         self.model.eval()
-        told = _Tally()
-        for batch in self._batches([credit for credit in credits if any(credit.weights) or any(credit.kl)]):
-            scores = self._score(batch)
-            weights_N = scores.per_token([credit.weights for credit in batch])
-            kl_coefficients_N = scores.per_token([credit.kl for credit in batch])
-            loss = surrogate(
-                logprobs_N=scores.logprobs_N,
-                kl_N=scores.kl_N,
-                weights_N=weights_N,
-                kl_coefficients_N=kl_coefficients_N,
-                attempts_N=scores.attempts_N,
-                estimator=self._kl_estimator,
-            )
-            (loss / len(credits)).backward()
-            told.add(scores, loss, trained_N=(weights_N != 0) | (kl_coefficients_N != 0))
+        told = UpdateTotals()
+        for batches in self._batches([credit for credit in credits if any(credit.weights) or any(credit.kl)]):
+            # A problem that is torn apart is scored once more, ahead: its samples are each other's baseline.
+            ahead = self._score_ahead(batches) if len(batches) > 1 else None
+            for number, batch in enumerate(batches):
+                scores = self._score(batch)
+                score_N = answered_for(scores.kl_N, scores.attempts_N, self._kl_estimator)
+                baseline_N = ahead[number] if ahead else _kl_baselines([score_N], [scores], [batch])[0]
+                weights_N = scores.per_token([credit.weights for credit in batch])
+                kl_coefficients_N = scores.per_token([credit.kl for credit in batch])
+                loss = surrogate(
+                    logprobs_N=scores.logprobs_N,
+                    kl_N=scores.kl_N,
+                    weights_N=weights_N,
+                    kl_coefficients_N=kl_coefficients_N,
+                    score_N=score_N - baseline_N,
+                    estimator=self._kl_estimator,
+                )
+                (loss / len(credits)).backward()
+                told.add(scores, loss, trained_N=(weights_N != 0) | (kl_coefficients_N != 0))
         return told.means(len(credits))
 
     def reset(self) -> None:
@@ -195,13 +201,47 @@ class Learner:
             self._reference = self._load_base().eval().requires_grad_(requires_grad=False)
         return self._reference
 
-    def _batches(self, credits: Sequence[Credit]) -> Iterator[list[Credit]]:
-        """Micro-batches of similar length, of at most `train_batch_tokens` with padding; borders change nothing."""
-        waiting = sorted(credits, key=lambda credit: len(credit.episode.token_ids))
+    def _batches(self, credits: Sequence[Credit]) -> Iterator[list[list[Credit]]]:
+        """Micro-batches of at most `train_batch_tokens` with padding, of similar length; borders change nothing.
+
+        A problem's samples are compared with each other where a KL is paid for, so those come together: one list of
+        micro-batches holds whole problems, and is of more than one only where a problem exceeds the limit by itself.
+        """
+        groups: dict[object, list[Credit]] = {}
+        for number, credit in enumerate(credits):
+            groups.setdefault(credit.episode.problem.id if any(credit.kl) else number, []).append(credit)
+        waiting = sorted(groups.values(), key=_width)
         while waiting:
-            size = max(1, self._train_batch_tokens // len(waiting[-1].episode.token_ids))
-            yield waiting[-size:]
-            waiting = waiting[:-size]
+            group = waiting.pop()
+            size = max(1, self._train_batch_tokens // _width(group))
+            while waiting and len(group) + len(waiting[-1]) <= size:
+                group = group + waiting.pop()
+            yield [group[start : start + size] for start in range(0, len(group), size)]
+
+    @torch.no_grad()
+    def _score_ahead(self, batches: Sequence[Sequence[Credit]]) -> list[torch.Tensor]:
+        scores = [self._score(batch) for batch in batches]
+        found = [answered_for(each.kl_N, each.attempts_N, self._kl_estimator) for each in scores]
+        return _kl_baselines(found, scores, batches)
+
+
+def _width(credits: Sequence[Credit]) -> int:
+    return max(len(credit.episode.token_ids) for credit in credits)
+
+
+def _kl_baselines(
+    found: Sequence[torch.Tensor], scores: Sequence[Scores], batches: Sequence[Sequence[Credit]]
+) -> list[torch.Tensor]:
+    """Per micro-batch, what to subtract from its `found` (see `others_mean`): between them they hold whole problems."""
+    numbers: dict[str, int] = {}
+    places = 1 + max((len(credit.episode.spans) for batch in batches for credit in batch), default=0)
+    groups = []
+    for each, batch in zip(scores, batches, strict=True):
+        rows = [numbers.setdefault(credit.episode.problem.id, len(numbers)) for credit in batch]
+        groups.append(torch.tensor(rows, device=each.rows_N.device)[each.rows_N] * places + each.places_N)
+    positions_N = torch.cat([each.positions_N for each in scores])
+    baseline_N = others_mean(torch.cat(list(found)), groups_N=torch.cat(groups), positions_N=positions_N)
+    return list(baseline_N.split([len(each) for each in found]))
 
 
 class LoadBase:
@@ -223,38 +263,3 @@ class LoadBase:
         )
         model = with_float32_head(model)
         return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type
-
-
-class _Tally:
-    """What an update looked like, per attempt: log-probability drift, KL, entropy, length."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._tokens: dict[int, int] = {}
-
-    def add(self, scores: Scores, loss: torch.Tensor, *, trained_N: torch.Tensor) -> None:
-        self._grow("loss", loss.item())
-        self._grow("trained_tokens", trained_N.sum().item())
-        for place in scores.places_N.unique().tolist():
-            chosen_N = scores.places_N == place
-            count = int(chosen_N.sum())
-            self._tokens[place] = self._tokens.get(place, 0) + count
-            self._grow(f"kl@t{place + 1}", scores.kl_N[chosen_N].sum().item())
-            self._grow(f"entropy@t{place + 1}", scores.entropy_N[chosen_N].sum().item())
-            drift_N = (scores.logprobs_N - scores.sampled_logprobs_N)[chosen_N].detach().abs()
-            self._grow(f"logprob_drift@t{place + 1}", drift_N.sum().item())
-
-    def means(self, num_episodes: int) -> dict[str, float]:
-        """KL and loss per episode; entropy and drift per token; in all, the tokens that carried any loss."""
-        means = {
-            "loss": self._sums.get("loss", 0.0) / num_episodes,
-            "trained_tokens": self._sums.get("trained_tokens", 0.0),
-        }
-        for place, tokens in sorted(self._tokens.items()):
-            means[f"kl@t{place + 1}"] = self._sums[f"kl@t{place + 1}"] / num_episodes
-            for name in ("entropy", "logprob_drift"):
-                means[f"{name}@t{place + 1}"] = self._sums[f"{name}@t{place + 1}"] / max(1, tokens)
-        return means
-
-    def _grow(self, name: str, amount: float) -> None:
-        self._sums[name] = self._sums.get(name, 0.0) + amount

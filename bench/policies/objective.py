@@ -10,7 +10,9 @@ advantage in w.
 
 The divergence of a *sequence* has two gradients: that of each position's KL given the prefix, and that of the prefix's
 probability, which leads to positions of more or less divergence. The second is the score function times the divergence
-still to come within the attempt. Dropping it (as per-token KL losses do) optimises something else; here it stays.
+still to come within the attempt. Dropping it (as per-token KL losses do) optimises something else; here it stays, less
+a baseline that does not depend on the sample: what is still to come, from the same position on, in the attempts of the
+problem's other samples (`others_mean`, as RLOO does for rewards). In replies of hundreds of tokens that is most of it.
 
 Axis: N sampled tokens of any number of attempts, one attempt after the other.
 """
@@ -28,23 +30,42 @@ def surrogate(
     kl_N: torch.Tensor,
     weights_N: torch.Tensor,
     kl_coefficients_N: torch.Tensor,
-    attempts_N: torch.Tensor,
+    score_N: torch.Tensor,
     estimator: KLEstimator,
 ) -> torch.Tensor:
     """A scalar, summed over all tokens, whose gradient is the module's formula; divide it by the number of episodes.
 
-    `logprobs_N` and `kl_N` carry gradients; `attempts_N` numbers the attempt that each token belongs to, ascending.
+    `logprobs_N` and `kl_N` carry gradients; `score_N` is what each token answers for (`answered_for`) less a baseline.
+    """
+    # k1's own gradient is ∇log π, zero in expectation: leaving it out removes noise, not signal.
+    direct_N = torch.zeros_like(kl_N) if estimator is KLEstimator.k1 else kl_N
+    return (kl_coefficients_N * (direct_N + logprobs_N * score_N) - weights_N * logprobs_N).sum()
+
+
+def answered_for(kl_N: torch.Tensor, attempts_N: torch.Tensor, estimator: KLEstimator) -> torch.Tensor:
+    """The divergence that each token's choice leads to: detached, the score function's factor.
+
+    `attempts_N` numbers the attempt that each token belongs to, ascending.
     """
     to_come_N = still_to_come(kl_N.detach(), attempts_N)
-    if estimator is KLEstimator.exact:
-        # The whole distribution is in the term at hand, so the sampled token answers only for later positions.
-        score_N, direct_N = to_come_N - kl_N.detach(), kl_N
-    elif estimator is KLEstimator.k1:
-        # The estimate's own gradient is ∇log π, zero in expectation: leaving it out removes noise, not signal.
-        score_N, direct_N = to_come_N, torch.zeros_like(kl_N)
-    else:
-        score_N, direct_N = to_come_N, kl_N
-    return (kl_coefficients_N * (direct_N + logprobs_N * score_N) - weights_N * logprobs_N).sum()
+    # The exact term holds the whole distribution at hand, so the sampled token answers only for later positions.
+    return to_come_N - kl_N.detach() if estimator is KLEstimator.exact else to_come_N
+
+
+def others_mean(values_N: torch.Tensor, *, groups_N: torch.Tensor, positions_N: torch.Tensor) -> torch.Tensor:
+    """For each token the mean of `values_N` over the other attempts of its group that reach the same position.
+
+    Zero where there is none. It depends on nothing that the token's own attempt sampled, so subtracting it leaves the
+    gradient's expectation as it is. A group is the attempts of one problem at one place (first, second, ...).
+    """
+    if not len(values_N):
+        return values_N
+    keys_N = groups_N * (positions_N.max() + 1) + positions_N
+    keys_N = keys_N.unique(return_inverse=True)[1]
+    count = int(keys_N.max()) + 1
+    sums = values_N.new_zeros(count).index_add_(0, keys_N, values_N)[keys_N]
+    others = values_N.new_zeros(count).index_add_(0, keys_N, torch.ones_like(values_N))[keys_N] - 1
+    return torch.where(others > 0, (sums - values_N) / others.clamp(min=1), torch.zeros_like(values_N))
 
 
 def still_to_come(values_N: torch.Tensor, attempts_N: torch.Tensor) -> torch.Tensor:

@@ -31,6 +31,8 @@ class Scores:
     sampled_logprobs_N: torch.Tensor  # what the sampler said
     attempts_N: torch.Tensor  # number of the attempt within the batch, ascending
     places_N: torch.Tensor  # 0 for a first attempt's token, 1 for a second's, ...
+    rows_N: torch.Tensor  # number of the episode within the batch
+    positions_N: torch.Tensor  # of the token within its attempt
 
     def per_token(self, values: Sequence[Sequence[float]]) -> torch.Tensor:
         """`values[episode][attempt]`, spread over the attempts' tokens."""
@@ -55,20 +57,20 @@ def score(
     )
     mask_BT = (torch.arange(width, device=device)[None] < torch.tensor(lengths, device=device)[:, None]).long()
     where = [
-        (row, place, position)
+        (row, place, position, position - start)
         for row, episode in enumerate(episodes)
         for place, (start, stop) in enumerate(episode.spans)
         for position in range(start, stop)
     ]
-    rows_N, places_N, positions_N = torch.tensor(where, device=device).reshape(-1, 3).unbind(1)
+    rows_N, places_N, columns_N, positions_N = torch.tensor(where, device=device).reshape(-1, 4).unbind(1)
     firsts = torch.tensor([0] + [len(episode.spans) for episode in episodes], device=device).cumsum(0)
-    targets_N = ids_BT[rows_N, positions_N]
+    targets_N = ids_BT[rows_N, columns_N]
     # The token at a position is predicted by the hidden state one before it.
-    hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, positions_N - 1]
+    hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, columns_N - 1]
     reference_NH = None
     if reference is not None:
         with torch.no_grad():
-            reference_NH = _hidden(reference, ids_BT, mask_BT)[rows_N, positions_N - 1]
+            reference_NH = _hidden(reference, ids_BT, mask_BT)[rows_N, columns_N - 1]
     logprobs_N, kl_N, entropy_N = _through_head(
         model, reference, hidden_NH, reference_NH, targets_N, estimator=estimator
     )
@@ -80,6 +82,8 @@ def score(
         sampled_logprobs_N=torch.tensor(sampled, device=device),
         attempts_N=firsts[rows_N] + places_N,
         places_N=places_N,
+        rows_N=rows_N,
+        positions_N=positions_N,
     )
 
 
