@@ -35,6 +35,9 @@ TESTS = (
     "tests/test_task_mbpp.py",
     "tests/test_task_math.py",
     "tests/test_balance.py",
+    "tests/test_kl_baseline.py",
+    "tests/test_precision.py",
+    "tests/test_reinforce.py",
     "tests/test_experiment.py",
 )
 
@@ -151,6 +154,30 @@ MUTANTS = (
         "bench/policies/objective.py",
         "to_come_N = still_to_come(kl_N.detach(), attempts_N)",
         "to_come_N = kl_N.detach()",
+    ),
+    Mutant(
+        "a sample is part of its own KL baseline",
+        "bench/policies/objective.py",
+        "torch.where(others > 0, (sums - values_N) / others.clamp(min=1), torch.zeros_like(values_N))",
+        "sums / (others + 1)",
+    ),
+    Mutant(
+        "the KL baseline is added",
+        "bench/policies/learner.py",
+        "score_N=score_N - baseline_N,",
+        "score_N=score_N + baseline_N,",
+    ),
+    Mutant(
+        "masters are as narrow as the model",
+        "bench/policies/precision.py",
+        "master = head.weight if parameter is tied else parameter.detach().float()",
+        "master = head.weight if parameter is tied else parameter.detach().clone()",
+    ),
+    Mutant(
+        "an update without a finite gradient is tried again on the same samples",
+        "bench/training/reinforce.py",
+        "if skips.in_a_row:",
+        "if False:",
     ),
     Mutant(
         "loss on the bridge",

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench.catalogue import compose_plan
-from bench.episode import Problem
+from bench.episode import Credit, Problem
 from bench.experiment import conduct
+from bench.policies.policy import NonFiniteGradientError
+from bench.policies.scripted import Scripted
 from bench.results import find_runs, log_of
 from bench.training.reinforce import Stage, assign, problems_of_step
 from tests.made_episodes import episode
@@ -86,3 +88,39 @@ def test_two_names_of_one_training_are_one_plan():
     one, other = (compose_plan([f"method={name}"]) for name in ("single_turn_rl", "score_wo_multi_turn"))
     assert one.key == other.key
     assert one.config == other.config
+
+
+class FailingUpdates:
+    """Makes the scripted policy's update fail at chosen calls, and remembers what each call was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, failing: set[int]) -> None:
+        self.seen: list[list[str]] = []
+        update = Scripted.update
+
+        def sometimes(policy: Scripted, credits: list[Credit]) -> dict[str, float]:
+            self.seen.append([attempt.completion.text for credit in credits for attempt in credit.episode.attempts])
+            if len(self.seen) in failing:
+                raise NonFiniteGradientError("the gradient's norm is nan")
+            return update(policy, credits)
+
+        monkeypatch.setattr(Scripted, "update", sometimes)
+
+
+def test_an_update_without_a_finite_gradient_is_made_again_with_new_samples_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    updates = FailingUpdates(monkeypatch, failing={2, 3})
+    conduct(scripted(tmp_path, "method=multi_turn_rl"))
+    log = log_of(find_runs(tmp_path)[0])
+    assert log["train/skipped"].tolist()[:3] == [0, 2, 0]
+    assert log["step"].tolist() == list(range(1, len(log) + 1))
+    assert updates.seen[1] != updates.seen[2] != updates.seen[3]
+
+
+@pytest.mark.parametrize("method", ["multi_turn_rl", "star_plus"])
+def test_three_updates_in_a_row_without_a_finite_gradient_stop_the_run_with_the_cause(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    FailingUpdates(monkeypatch, failing={1, 2, 3})
+    with pytest.raises(ValueError, match=r"3 updates in a row had no finite gradient .* lower the optimizer's"):
+        conduct(scripted(tmp_path, f"method={method}", "training.sft.batch_size=1", "training.sft.num_epochs=3"))

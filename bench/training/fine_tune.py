@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bench.episode import Credit, Sampling
-from bench.policies.policy import KLEstimator, Optimizer, Policy
+from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed
 from bench.training import checkpoint
+from bench.training.finite import Skips
 
 
 @dataclass(kw_only=True)
@@ -84,23 +85,26 @@ def fine_tune(
             told = {f"probe/{name}": value for name, value in probe().items()}
             run.log(update=player.ledger.updates, stage=stage, step=done, **told)
 
+    skips = Skips(f"{run.key} {stage}")
     if record is None:
         look()
     while done < total:
         epoch, place = divmod(done, per_epoch)
         order = _order(len(credits), request_seed(player.seed, stage, "epoch", epoch))
         batch = order[place * settings.batch_size : (place + 1) * settings.batch_size]
-        metrics = policy.update([credits[index] for index in batch])
         done += 1
-        player.ledger.updates += 1
-        player.ledger.trained_tokens += round(metrics["trained_tokens"])
-        run.log(
-            update=player.ledger.updates,
-            stage=stage,
-            step=done,
-            **{f"train/{name}": value for name, value in metrics.items()},
-        )
-        progress.advance(shown={"loss": metrics["loss"]})
+        try:
+            metrics = policy.update([credits[index] for index in batch])
+        except NonFiniteGradientError as error:  # the batch is lost, its examples come again with the next epoch
+            skips.skip(error, step=done)
+            shown = {}
+        else:
+            player.ledger.updates += 1
+            player.ledger.trained_tokens += round(metrics["trained_tokens"])
+            told = {f"train/{name}": value for name, value in metrics.items()}
+            run.log(update=player.ledger.updates, stage=stage, step=done, **told, **{"train/skipped": skips.succeed()})
+            shown = {"loss": metrics["loss"]}
+        progress.advance(shown=shown)
         look()
         if done % settings.checkpoint_every == 0 or done == total:
             checkpoint.save(policy, player, run, stage=stage, step=done, num_steps=total)

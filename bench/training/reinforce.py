@@ -14,13 +14,14 @@ from functools import lru_cache
 from statistics import fmean
 
 from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
-from bench.policies.policy import KLEstimator, Optimizer, Policy
+from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed
 from bench.training import checkpoint
 from bench.training.alarms import Alarms, Watch
 from bench.training.balance import Balance
 from bench.training.credit import Row, leave_one_out, returns
+from bench.training.finite import Skips
 from bench.training.log import training_metrics
 
 
@@ -94,8 +95,11 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     problems = player.task.problems("train")
     watch = Watch(settings.alarms, f"{run.key} {stage.name}", tell=run.tracker.alert)
     progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step)
+    skips = Skips(f"{run.key} {stage.name}")
     while position.step < stage.num_steps:
         label = f"{stage.name}/{position.step}"
+        if skips.in_a_row:  # the same samples would give the same gradient
+            label += f"/again{skips.in_a_row}"
         chosen = problems_of_step(
             problems, position.step, size=settings.problems_per_step, seed=order_seed(player, stage.name)
         )
@@ -111,7 +115,11 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         scaled = position.balance.scale
         balanced = replace(stage, kl=position.balance.coefficients(stage.kl))
         credits = assign(episodes, balanced, samples=settings.samples_per_problem)
-        metrics = policy.update(credits)
+        try:
+            metrics = policy.update(credits)
+        except NonFiniteGradientError as error:
+            skips.skip(error, step=position.step + 1)
+            continue
         player.ledger.updates += 1
         player.ledger.trained_tokens += round(metrics["trained_tokens"])
         position.step += 1
@@ -119,7 +127,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         position.recent.append(fmean(map(sum, earned)))
         divergences = tuple(metrics.get(f"kl@t{place}", 0.0) for place in range(1, len(stage.kl) + 1))
         position.balance.observe(reward=position.recent[-1], divergences=divergences)
-        told = training_metrics(episodes, earned, metrics)
+        told = training_metrics(episodes, earned, metrics) | {"train/skipped": skips.succeed()}
         if stage.num_balanced:
             told["train/kl_scale"] = scaled
         equal = not any(any(credit.weights) for credit in credits)
