@@ -206,8 +206,8 @@ MUTANTS = (
     Mutant(
         "log-probabilities are those of the next position",
         "bench/policies/scoring.py",
-        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, positions_N - 1]",
-        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, positions_N]",
+        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, columns_N - 1]",
+        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, columns_N]",
     ),
     Mutant(
         "each micro-batch is averaged by itself",
@@ -344,8 +344,8 @@ MUTANTS = (
     Mutant(
         "the last row of a micro-batch is dropped",
         "bench/policies/learner.py",
-        "yield waiting[-size:]",
-        "yield waiting[-size:][:-1] or waiting[-size:]",
+        "range(0, len(group), size)",
+        "range(0, len(group) - 1, size)",
     ),
     Mutant(
         "an answer in the right form counts as right",

@@ -13,6 +13,7 @@ from bench.episode import Credit, Problem
 from bench.policies.learner import Learner
 from bench.policies.objective import answered_for, others_mean, surrogate
 from bench.policies.policy import KLEstimator
+from bench.policies.scoring import score
 from tests.enumeration import END, Conversation, conversations, enumerable_learner, objective_gradient, tiny_lm
 
 REFERENCE = tiny_lm(1)
@@ -129,3 +130,13 @@ def test_the_baseline_is_the_mean_over_other_attempts_that_reach_the_position(at
         positions_N=torch.tensor([position for _, _, position, _ in rows]),
     )
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_samples_that_diverge_alike_learn_from_their_own_positions_alone():
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    one = firsts(learner)[-1][0]
+    scores = score(learner.model, REFERENCE, [one.episode], pad_id=END, estimator=KLEstimator.exact)
+    direct = torch.autograd.grad((KL[0] * scores.kl_N[scores.places_N == 0]).sum(), list(learner.model.parameters()))
+    torch.testing.assert_close(
+        gradient(learner, pair(one, one, "p", 1.0)), torch.cat([each.flatten() for each in direct])
+    )
