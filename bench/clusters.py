@@ -6,6 +6,7 @@ and recorded first, and a job that was refused or failed is counted as failed.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def launch(jobs: Sequence[Sequence[str]], *, results: Path) -> list[str]:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return [f"{launcher._target_.rpartition('.')[2]}: {said}; without hydra/launcher=... the sweep runs here"]
     return [line for one in returned if (line := one._return_value if one.status.name == "COMPLETED" else _died(one))]
+
+
+def refuse_absent_cluster(launcher: str) -> None:
+    """Raise ValueError if `launcher`, a class's full name, is SLURM's and this machine belongs to no SLURM cluster."""
+    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise ValueError(
+            "there is no srun here, so this machine belongs to no SLURM cluster: run the command on its login node, or "
+            "leave out hydra/launcher=submitit_slurm to run here"
+        )
 
 
 def conduct_job(config: DictConfig) -> str:

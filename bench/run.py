@@ -22,7 +22,7 @@ from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
 from bench.catalogue import plan_job, register
-from bench.clusters import failure_of, launch
+from bench.clusters import failure_of, launch, refuse_absent_cluster
 from bench.command_line import CONF, jobs_of
 from bench.experiment import Plan
 from bench.policies.models import refuse_absent_gpu
@@ -89,6 +89,7 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
             try:
                 plan = plan_job(job)
                 launcher = str(HydraConfig.get().launcher._target_)
+                refuse_absent_cluster(launcher)
                 plan.check()
                 if launcher.endswith("BasicLauncher"):
                     refuse_absent_gpu(plan.experiment.model)

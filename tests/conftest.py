@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -9,6 +10,9 @@ import torch
 from bench.policies.learner import Learner
 from bench.policies.models import Transformers
 from tests.tiny_model import save_tiny_model
+
+if not sys.platform.startswith("linux"):
+    pytest.exit(f"the tests run on Linux, and this is {sys.platform}; use WSL2 or a container", returncode=2)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -90,3 +90,9 @@ def test_an_attempt_at_an_unknown_task_is_refused_by_line(tmp_path):
     source = write(tmp_path / "in.jsonl", {"task_id": 3, "attempt": "pass"})
     with pytest.raises(SystemExit, match=r"line 1: .* has no task 3"):
         main(["mbpp", source, str(tmp_path / "out.jsonl"), "--data", data])
+
+
+def test_elsewhere_than_on_linux_it_says_so_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(SystemExit, match="this runs on Linux, and this is darwin"):
+        main(["math", str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl")])

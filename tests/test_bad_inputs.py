@@ -1,7 +1,7 @@
 """What a user may get wrong: refused with exit code 2, in one line that names it and what works instead."""
 
 import errno
-import importlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
-from bench import run
+from bench import catalogue, run
 from bench.catalogue import compose_plan
+from bench.command_line import CONF
 from bench.failures import sentence
 from bench.policies.models import Transformers
 from bench.results import Run, find_runs
@@ -245,6 +247,64 @@ def test_what_the_files_of_a_model_tell_agrees_with_the_loaded_model(tmp_path: P
     assert answers[:half] == answers[half:]
     assert any(answers)
     assert not all(answers)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        (
+            "method/odd.yaml",
+            "alpha: 3\n",
+            "conf/method/odd.yaml names no dataclass: begin it with `defaults: [",
+        ),
+        ("method/odd.yaml", "alpha: [3\nbeta: 2\n", "odd.yaml, line 2 is not YAML: expected ',' or ']'"),
+        ("method/odd.yaml", "defaults:\n  - /schema/Scroe@_here_\n", "schema/Scroe"),
+        (
+            "method/odd.yaml",
+            "defaults:\n  - score\n  - _self_\nalhpa: 3\n",
+            "In 'method/odd': ConfigKeyError raised while composing config: Key 'alhpa' not in 'Score'",
+        ),
+        ("experiment.yaml", "defaults:\n\t- Experiment\n", "experiment.yaml, line 2 is not YAML"),
+    ],
+)
+def test_a_file_of_the_configuration_that_is_wrong_is_refused_by_its_name(
+    file: str,
+    content: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    shutil.copytree(CONF, tmp_path / "conf")
+    (tmp_path / "conf" / file).write_text(content)
+    monkeypatch.setattr(run, "CONF", tmp_path / "conf")
+    method = "odd" if file == "method/odd.yaml" else "score"
+    assert said in refused(capsys, f"method={method}", f"results={tmp_path / 'r'}")
+
+
+def test_a_class_that_is_not_named_after_its_module_is_refused_by_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    module = ModuleType("bench.methods.ask_nicely")
+    module.__file__ = "bench/methods/ask_nicely.py"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(catalogue, "METHODS", (*catalogue.METHODS, "ask_nicely"))
+    line = refused(capsys, f"results={tmp_path}")
+    assert line == "bench/methods/ask_nicely.py has no dataclass of the module's name: call it AskNicely"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs the extra [slurm]")
+def test_a_launcher_whose_command_is_absent_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    line = refused(capsys, "-m", "hydra/launcher=submitit_slurm", "method=base", f"results={tmp_path / 'r'}")
+    assert "there is no srun here" in line
+
+
+def test_a_sweep_says_a_reason_that_all_its_jobs_share_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    line = refused(capsys, "-m", "method=base,score", "seed=0,1,2", "task.num_test=0", f"results={tmp_path}")
+    assert "(refuses 6 jobs, first method=base seed=0 " in line
 
 
 def test_the_command_itself_refuses_with_exit_code_2_and_no_traceback(tmp_path: Path):

@@ -37,6 +37,8 @@ STYLES: dict[str, Callable[[str], str | None]] = {"boxed": extract_answer, "gsm8
 
 def main(arguments: list[str] | None = None) -> None:
     options = _parse(arguments)
+    if not sys.platform.startswith("linux"):
+        sys.exit(f"python -m bench.grading: this runs on Linux, and this is {sys.platform}; use WSL2 or a container")
     grading = Grading(workers=options.workers)
     try:
         with ExitStack() as stack:
