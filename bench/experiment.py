@@ -270,6 +270,7 @@ def _evaluate(
         "training_seconds": training["seconds"],
         "budget": training["budget"],
         "grading": verifier.description,
+        "data_revisions": task.revisions(),
         **fingerprints,
         **provenance(),
         "training_sessions": sessions(run.folder / "sessions.jsonl"),

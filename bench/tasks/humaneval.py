@@ -14,11 +14,12 @@ from typing import ClassVar
 from bench.episode import Problem, Turn
 from bench.grading.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
+from bench.tasks.hub import HubData, hub_data, require_hub
 from bench.tasks.mbpp import Mbpp
 from bench.tasks.mini import code
-from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
+from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import capped, refuse_no_problems, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
+from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
 from bench.tasks.wording import fill, require_slots
 
 
@@ -34,12 +35,14 @@ class HumanEval:
     stop_strings: list[str]
     source: Source
     hub_id: str
+    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
     path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
     num_test: int | None = None
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
+        refuse_idle_revision(self.source, self.revision)
         refuse_empty_stop(self.stop_strings)
         refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
@@ -50,7 +53,7 @@ class HumanEval:
 
     def check(self) -> None:
         if self.source is Source.hub:
-            require_hub(self.hub_id)
+            require_hub(self.hub_id, revision=self.revision)
         else:
             self._test  # noqa: B018  loads and keeps it
         if not self._lacks_training:  # testing alone may do without
@@ -65,6 +68,9 @@ class HumanEval:
         problems = self.training.problems(split)
         refuse_shared(_questions(problems), _questions(self._test), task=self.name)
         return capped(problems, self.num_train) if split == "train" else problems
+
+    def revisions(self) -> dict[str, str]:
+        return (self._hub.revisions if self.source is Source.hub else {}) | self.training.revisions()
 
     def prompt(self, problem: Problem) -> str:
         if problem.id.startswith("mbpp/"):
@@ -89,13 +95,17 @@ class HumanEval:
         return self.training.source is Source.local and not self.training.path
 
     @cached_property
+    def _hub(self) -> HubData:
+        return hub_data(self.hub_id, revision=self.revision)
+
+    @cached_property
     def _test(self) -> tuple[Problem, ...]:
         if self.source is Source.mini:
             origin = "mini humaneval"
             records = [Record(f"{origin}, {row['task_id']}", row) for row in code.humaneval_rows()]
         elif self.source is Source.hub:
             origin = self.hub_id
-            records = hub_records(self.hub_id, split="test")
+            records = self._hub.split("test")
         else:
             file = _file(local_path(self.path, task=self.name))
             origin = str(file)

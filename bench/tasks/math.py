@@ -11,9 +11,10 @@ from bench.episode import Problem, Turn
 from bench.grading.answers import AnswerVerifier
 from bench.grading.extraction import extract_answer
 from bench.grading.verifier import Grading, Verifier
-from bench.tasks.records import Record, first_file, hub_records, local_path, parse_json, read_records, require_hub
+from bench.tasks.hub import HubData, hub_data, require_hub
+from bench.tasks.records import Record, first_file, local_path, parse_json, read_records
 from bench.tasks.splits import Splits, capped, refuse_no_problems, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
+from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
 from bench.tasks.wording import fill, require_slots
 
 LAYOUT = (
@@ -32,7 +33,8 @@ class Math:
     correction: str
     stop_strings: list[str]
     source: Source
-    hub_id: str
+    hub_id: str  # a data set without a train split is a test split without training problems
+    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
     path: str | None = None  # for source=local: a folder (see LAYOUT) or one file
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
     num_test: int | None = None
@@ -41,6 +43,7 @@ class Math:
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
+        refuse_idle_revision(self.source, self.revision)
         refuse_empty_stop(self.stop_strings)
         refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
@@ -53,7 +56,7 @@ class Math:
 
     def check(self) -> None:
         if self.source is Source.hub:
-            require_hub(self.hub_id)
+            require_hub(self.hub_id, revision=self.revision)
         else:
             self._splits  # noqa: B018  loads and keeps them
 
@@ -62,6 +65,9 @@ class Math:
         cure = "set task.num_dev to hold some out of training" if split == "dev" else f"give a folder with {LAYOUT}"
         problems = self._splits.get(split, cure=cure)
         return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+
+    def revisions(self) -> dict[str, str]:
+        return self._hub.revisions if self.source is Source.hub else {}
 
     def prompt(self, problem: Problem) -> str:
         return fill(self.prompt_template, question=problem.question)
@@ -76,6 +82,10 @@ class Math:
         return f"math/{str(raw).removeprefix('math/').removesuffix('.json')}"
 
     @cached_property
+    def _hub(self) -> HubData:
+        return hub_data(self.hub_id, revision=self.revision)
+
+    @cached_property
     def _splits(self) -> Splits:
         if self.source is Source.mini:
             from bench.tasks.mini import world
@@ -83,8 +93,7 @@ class Math:
             train, dev, test = (tuple(world.problems(split)) for split in ("train", "dev", "test"))
             splits = Splits(train, dev, test)
         elif self.source is Source.hub:
-            train, test = (hub_records(self.hub_id, split=split) for split in ("train", "test"))
-            splits = self._split(train, test)
+            splits = self._split(self._hub.splits.get("train", []), self._hub.split("test"))
         else:
             splits = self._split(*_local_records(local_path(self.path, task=self.name)))
         for problems in (splits.train, splits.dev):

@@ -8,7 +8,8 @@ by name in the log. So training has 371 problems, not 374.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -17,8 +18,9 @@ from bench.episode import Problem, Turn
 from bench.grading.formats import humaneval_tests, mbpp_tests, unix_lines
 from bench.grading.programs import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
+from bench.tasks.hub import hub_data, require_hub
 from bench.tasks.mini import code
-from bench.tasks.records import Record, first_file, hub_records, local_path, read_records, require_hub
+from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import (
     Splits,
     capped,
@@ -28,7 +30,7 @@ from bench.tasks.splits import (
     report,
     shared_statements,
 )
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, require_split
+from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
 from bench.tasks.wording import fill, require_slots
 
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
@@ -54,6 +56,7 @@ class Mbpp:
     source: Source
     hub_id: str
     hub_config: str
+    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
     path: str | None = None  # for source=local: mbpp.jsonl, sanitized-mbpp.json, a folder with one, or rows as above
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
     num_test: int | None = None
@@ -61,6 +64,7 @@ class Mbpp:
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)
+        refuse_idle_revision(self.source, self.revision)
         refuse_empty_stop(self.stop_strings)
         refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.question_template, "text", "asserts", field="task.question_template")
@@ -81,7 +85,7 @@ class Mbpp:
 
     def check(self) -> None:
         if self.source is Source.hub:
-            require_hub(self.hub_id)
+            require_hub(self.hub_id, revision=self.revision)
         else:
             self._loaded  # noqa: B018  loads and keeps them
 
@@ -91,6 +95,10 @@ class Mbpp:
         cure = f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
         problems = self._loaded.splits.get(split, cure=cure)
         return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+
+    def revisions(self) -> dict[str, str]:
+        """Empty where nothing has been loaded: HumanEval alone may be tested without it."""
+        return dict(self._loaded.revisions) if "_loaded" in self.__dict__ else {}
 
     def prompt(self, problem: Problem) -> str:
         if self._loaded.shots is None:
@@ -111,9 +119,9 @@ class Mbpp:
         if self.source is Source.mini:
             return self._split({name: _mini_rows(name) for name in ID_RANGES}, origin="mini mbpp")
         if self.source is Source.hub:
-            names = ("prompt", "test", "validation", "train")
-            records = [row for name in names for row in hub_records(self.hub_id, config=self.hub_config, split=name)]
-            return self._split(_by_id(records), origin=self.hub_id)
+            data = hub_data(self.hub_id, config=self.hub_config, revision=self.revision)
+            records = [row for name in ("prompt", "test", "validation", "train") for row in data.split(name)]
+            return replace(self._split(_by_id(records), origin=self.hub_id), revisions=data.revisions)
         file = _file(local_path(self.path, task=self.name))
         records = read_records(file)
         if "entry_point" in records[0].fields:
@@ -185,6 +193,7 @@ def canonical_id(raw: object) -> str:
 class _Loaded:
     splits: Splits
     shots: str | None  # what stands before every prompt; None: rows with their own prompts
+    revisions: Mapping[str, str] = field(default_factory=dict)  # of a hub's data set, by its id
 
 
 def _file(path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-CURE_WITHOUT_HUB = "use task.source=local with task.path=..., or task.source=mini, which needs no network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +111,3 @@ def first_file(folder: Path, stem: str) -> Path | None:
     """`stem` with any of the endings that `read_records` reads, plain before packed; None if there is none."""
     candidates = (folder / f"{stem}{ending}" for ending in (".jsonl", ".jsonl.gz", ".json", ".json.gz"))
     return next((path for path in candidates if path.is_file()), None)
-
-
-def require_hub(hub_id: str) -> None:
-    if importlib.util.find_spec("datasets") is None:
-        raise ValueError(
-            f"loading {hub_id} from the hub needs the package `datasets`; install it, or {CURE_WITHOUT_HUB}"
-        )
-
-
-def hub_records(hub_id: str, *, config: str | None = None, split: str) -> list[Record]:
-    """One split of a hub data set, from the local cache where it is there already."""
-    require_hub(hub_id)
-    from datasets import load_dataset  # seconds to import, and only this source needs it
-
-    try:
-        rows = load_dataset(hub_id, config, split=split)
-    except OSError as error:  # no network, offline mode, no such data set: `datasets` derives all of them from it
-        raise ValueError(
-            f"cannot load {hub_id} from the hub ({error}); check the network, or {CURE_WITHOUT_HUB}"
-        ) from error
-    return [Record(f"{hub_id}, {split} row {number}", dict(row)) for number, row in enumerate(rows, start=1)]

@@ -49,6 +49,10 @@ class Task(Protocol):
         """The problems of "train", "dev" (never part of test) or "test", always in the same order."""
         ...
 
+    def revisions(self) -> dict[str, str]:
+        """The commits of the hub's data sets that have been loaded, by their ids."""
+        ...
+
     def prompt(self, problem: Problem) -> str:
         """The first user message. Never holds the gold, nor a test that is not meant to be shown."""
         ...
@@ -64,6 +68,14 @@ class Task(Protocol):
     def canonical_id(self, raw: str | int) -> str:
         """The id here of a problem that other files call "HumanEval/0", 234 or "test/algebra/2584.json"."""
         ...
+
+
+def refuse_idle_revision(source: Source, revision: str | None) -> None:
+    """The same of a revision."""
+    if revision is not None and source is not Source.hub:
+        raise ValueError(
+            f"task.revision={revision} is read only with task.source=hub, and task.source is {source.name}"
+        )
 
 
 def require_split(split: str) -> None:
