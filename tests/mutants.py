@@ -39,6 +39,7 @@ TESTS = (
     "tests/test_precision.py",
     "tests/test_reinforce.py",
     "tests/test_experiment.py",
+    "tests/test_bad_inputs.py",
 )
 
 
@@ -370,6 +371,24 @@ MUTANTS = (
         "bench/policies/learner.py",
         'self._optimizer.load_state_dict(state["optimizer"])',
         "pass",
+    ),
+    Mutant(
+        "conversations are not checked while planning",
+        "bench/experiment.py",
+        "if not self.is_finished and (sampler :=",
+        "if self.is_finished and (sampler :=",
+    ),
+    Mutant(
+        "training's context counts two attempts however many there are",
+        "bench/experiment.py",
+        'said=said * (getattr(method, "num_attempts", 2) - 1)',
+        "said=said",
+    ),
+    Mutant(
+        "a prompt's tokens are left out of the context it needs",
+        "bench/policies/fit.py",
+        "longest = fixed + num_replies * max_tokens",
+        "longest = num_replies * max_tokens",
     ),
 )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,11 @@ class Reader:
     tokenizer: PreTrainedTokenizerBase
     template: Template
     context: int | None  # tokens; None: unknown
+    _measured: dict[str, tuple[int, bool]] = field(default_factory=dict)  # a prompt's ids, and whether all are known
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
-        openings = {problem: self.template.opening(prompt) for problem, prompt in prompts.items()}
-        unknown = self.tokenizer.unk_token_id
-        unread = [problem for problem, ids in openings.items() if unknown is not None and unknown in ids]
+        openings = {problem: self._opening(prompt) for problem, prompt in prompts.items()}
+        unread = [problem for problem, (_, all_known) in openings.items() if not all_known]
         if len(unread) * 2 > len(openings):
             raise ValueError(
                 f"the tokenizer of {self.path} has no tokens for the text of {len(unread)} of {len(openings)} problems "
@@ -37,11 +38,12 @@ class Reader:
                 "task=math task.source=mini, or a real model: model=transformers model.path=<folder or hub id>"
             )
         bridges = {text: self.template.bridge(text, turn_ended=False) for text in said}
+        unknown = self.tokenizer.unk_token_id
         strange = [text for text, ids in bridges.items() if unknown is not None and unknown in ids]
         if strange:
             raise ValueError(f"the tokenizer of {self.path} has no tokens for {strange[0]!r}")
         num_replies = 1 + len(said)
-        fixed = max(map(len, openings.values())) + sum(len(bridges[text]) for text in said)
+        fixed = max(length for length, _ in openings.values()) + sum(len(bridges[text]) for text in said)
         longest = fixed + num_replies * max_tokens
         if self.context is not None and longest > self.context:
             most = (self.context - fixed) // num_replies
@@ -50,6 +52,12 @@ class Reader:
                 f"a conversation may need {longest} tokens (longest prompt, the user's turns, {num_replies} replies of "
                 f"{max_tokens}), the model holds {self.context}: {cure}"
             )
+
+    def _opening(self, prompt: str) -> tuple[int, bool]:
+        if prompt not in self._measured:
+            ids, unknown = self.template.opening(prompt), self.tokenizer.unk_token_id
+            self._measured[prompt] = (len(ids), unknown is None or unknown not in ids)
+        return self._measured[prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,10 @@ class Outline:
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
         if (self.folder / "tokenizer.json").is_file() and not self._clearly_fits(prompts, said, max_tokens):
-            self._reader().check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
+            ends = _json(self.folder / "generation_config.json").get("eos_token_id", self.config.get("eos_token_id"))
+            end_ids = tuple(ends) if isinstance(ends, list) else (ends,)
+            reader = _reader(self.folder, self.path, self.kind, end_ids, self.context)
+            reader.check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
 
     def _clearly_fits(self, prompts: Mapping[str, str], said: Sequence[str], max_tokens: int) -> bool:
         from tokenizers import Tokenizer
@@ -102,16 +113,16 @@ class Outline:
         token = token.get("content") if isinstance(token, Mapping) else token
         return tokenizer.token_to_id(token) if isinstance(token, str) else None
 
-    def _reader(self) -> Reader:
-        from transformers import AutoTokenizer
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self.folder))
-        except OSError as error:
-            raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
-        ends = _json(self.folder / "generation_config.json").get("eos_token_id", self.config.get("eos_token_id"))
-        template = make_template(tokenizer, self.kind, stop_ids=stop_ids(ends, tokenizer))
-        return Reader(self.path, tokenizer, template, self.context)
+@lru_cache(maxsize=8)  # a sweep asks of one model many times, mostly of the same prompts
+def _reader(folder: Path, path: str, kind: TemplateKind, ends: tuple[int | None, ...], context: int | None) -> Reader:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except OSError as error:
+        raise ValueError(f"model.path={path} could not be loaded: {error}") from error
+    return Reader(path, tokenizer, make_template(tokenizer, kind, stop_ids=stop_ids(list(ends), tokenizer)), context)
 
 
 def stop_ids(configured: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
