@@ -142,7 +142,7 @@ def test_an_unreachable_hub_names_the_other_sources(load, monkeypatch: pytest.Mo
     def offline(*_: object, **__: object) -> None:
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("datasets.load_dataset", offline)
+    monkeypatch.setattr("datasets.load_dataset_builder", offline)
     task = load(source="hub")
     task.check()  # downloads nothing, so it cannot know
     with pytest.raises(ValueError, match=r"check the network, or use task\.source=local"):
