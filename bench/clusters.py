@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from bench.catalogue import plan_of
 from bench.command_line import CONF
 from bench.experiment import Plan
-from bench.pool import run_all
+from bench.pool import run_all, slots_for
 
 
 def launch(jobs: Sequence[Sequence[str]], *, results: Path) -> list[str]:
@@ -66,7 +66,7 @@ def conduct_job(config: DictConfig) -> str:
         plan.check()
     except ValueError as error:
         return str(error)
-    return "" if plan.is_finished or not run_all([plan], jobs=1) else failure_of(plan)
+    return "" if plan.is_finished or not run_all([plan], slots_for([plan], jobs=1)) else failure_of(plan)
 
 
 def failure_of(plan: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +22,12 @@ from bench.provenance import provenance, session, sessions
 from bench.records import episode_row
 from bench.results import Run, RunKey
 from bench.rollout import Player
+from bench.status import Status
 from bench.tasks.task import Task
 from bench.tracking import Tracking, open_wandb, utc_now
 from bench.training.budget import Training
 from bench.training.reinforce import Selection
+from bench.training.work_done import WorkDone
 
 _SHOWN_TRANSCRIPTS = 20  # in W&B; all of them are in transcripts.jsonl.gz
 _PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
@@ -101,8 +103,8 @@ class Plan:
         return all(is_done(run, name, evaluation) for name, evaluation in self.experiment.evaluations.items())
 
 
-def conduct(plan: Plan) -> None:
-    """Train unless trained, evaluate what has not been evaluated. Running it again fills only the holes."""
+def conduct(plan: Plan, tell: Callable[[Status], object] = str) -> None:
+    """Train unless trained, evaluate what has not been evaluated; again, only fill holes. `tell` hears where."""
     experiment = plan.experiment
     method, task, model = cast(Method, experiment.method), cast(Task, experiment.task), cast(Model, experiment.model)
     with (
@@ -111,6 +113,15 @@ def conduct(plan: Plan) -> None:
     ):
         if plan.is_finished:
             return
+        player = Player(task, verifier, seed=experiment.seed)
+        unmeasured = {
+            name: evaluation.num_samples * len(task.problems(evaluation.split))
+            for name, evaluation in experiment.evaluations.items()
+            if not is_done(run, name, evaluation)
+        }
+        trains = method.trains and run.training is None
+        run.tracker.listener = WorkDone(experiment.training, player, unmeasured, trains=trains, tell=tell)
+        run.tracker.phase("loading the model")
         sampler = model.build(task.canonical_id)
         _check_conversations(experiment, sampler)
         contents = model.contents()
@@ -120,13 +131,8 @@ def conduct(plan: Plan) -> None:
             run.tracker.mirror = open_wandb(run.folder, config=plan.config, group=plan.key.method, name=name)
         with closing(run.tracker):
             if method.trains:
-                _train(
-                    method,
-                    cast(Policy, sampler),
-                    Player(task, verifier, seed=experiment.seed),
-                    run,
-                    experiment.training,
-                )
+                run.tracker.phase("training")
+                _train(method, cast(Policy, sampler), player, run, experiment.training)
             for name, evaluation in experiment.evaluations.items():
                 if not is_done(run, name, evaluation):
                     fingerprints = _fingerprints(plan, evaluation, verifier.description, contents)

@@ -10,84 +10,147 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import wait
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from bench.experiment import Plan, conduct
 from bench.failures import sentence
+from bench.forecast import Forecast, spoken
+from bench.machine import available_cores, visible_gpus
+from bench.slots import Slot, Slots
+from bench.status import Status
 
 _PR_SET_PDEATHSIG = 1
+_LISTEN_SECONDS = 5.0
+_SILENT_SECONDS = 15.0  # so that with the wait before it, nothing is silent for more than 20
 
 
-def run_all(plans: Sequence[Plan], *, jobs: int) -> list[Plan]:
-    """Conduct every plan, `jobs` at once (0: one per GPU, or per core); returns those that failed.
-
-    A failure stops no other experiment. Each GPU serves one experiment at a time.
-    """
-    gpus = visible_gpus()
-    slots = list(range(jobs or len(gpus) or available_cores()))
+def run_all(plans: Sequence[Plan], slots: Slots) -> list[Plan]:
+    """Conduct every plan, each in a slot of its own; returns those that failed. A failure stops no other."""
+    forecast = Forecast(places=slots.at_once)
     waiting = list(plans)
-    running: dict[BaseProcess, tuple[Plan, int]] = {}
+    running: dict[BaseProcess, _Child] = {}
     failed: list[Plan] = []
-    began, done = time.monotonic(), 0
     try:
         while waiting or running:
-            while waiting and slots:
-                plan, slot = waiting.pop(0), slots.pop(0)
-                running[
-                    _start(plan, slot=slot, gpus=gpus, num_slots=min(len(plans), len(slots) + len(running) + 1))
-                ] = (
-                    plan,
-                    slot,
-                )
-            wait([process.sentinel for process in running])
+            for plan in list(waiting):
+                slot = slots.take(uses_gpu=plan.experiment.model.uses_gpu)
+                if slot is not None:
+                    waiting.remove(plan)
+                    forecast.start(plan)
+                    process, child = _start(plan, slot, alone=slots.at_once == 1)
+                    running[process] = child
+            wait([*(process.sentinel for process in running), *_lines(running)], timeout=_LISTEN_SECONDS)
+            for child in running.values():
+                for status in child.heard():
+                    forecast.tell(child.plan, status)
             for process in [process for process in running if not process.is_alive()]:
-                plan, slot = running.pop(process)
-                slots.append(slot)
-                done += 1
+                child = running.pop(process)
+                child.line.close()
+                slots.give_back(child.slot)
+                forecast.finish(child.plan, succeeded=process.exitcode == 0)
                 if process.exitcode != 0:
-                    failed.append(plan)
+                    failed.append(child.plan)
                 outcome = "done" if process.exitcode == 0 else f"FAILED (exit code {process.exitcode})"
-                left = (time.monotonic() - began) / done * (len(plans) - done)
-                print(f"[{done}/{len(plans)}] {plan.key}: {outcome}; about {left:.0f} s left", file=sys.stderr)
+                num_done = len(plans) - len(waiting) - len(running)
+                _say(f"[{num_done}/{len(plans)}] {child.plan.key}: {outcome}{_left(forecast, waiting, running)}")
+            for child in running.values():
+                if child.silent_seconds >= _SILENT_SECONDS:
+                    _say(f"{child.plan.key}  still {child.status}{_left(forecast, waiting, running)}")
+                    child.speaks()
     finally:
         for process in running:
             process.terminate()
     return failed
 
 
-def visible_gpus() -> list[str]:
-    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; asks no CUDA library."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu for gpu in named.split(",") if gpu and gpu != "-1"]
-    installed = Path("/proc/driver/nvidia/gpus")
-    return [str(index) for index, _ in enumerate(installed.iterdir())] if installed.is_dir() else []
+def slots_for(plans: Sequence[Plan], *, jobs: int) -> Slots:
+    """Places for these plans on this machine; GPUs are looked for only if a model would use one."""
+    num_on_gpu = sum(plan.experiment.model.uses_gpu for plan in plans)
+    return Slots(
+        num_on_gpu=num_on_gpu,
+        num_on_cpu=len(plans) - num_on_gpu,
+        gpus=visible_gpus() if num_on_gpu else (),
+        num_cores=available_cores(),
+        jobs=jobs,
+    )
 
 
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@dataclass
+class _Child:
+    """An experiment's process as its parent sees it."""
+
+    plan: Plan
+    slot: Slot
+    line: Connection
+    status: Status = field(default_factory=lambda: Status("starting Python"))
+    _spoke: float = field(default_factory=time.monotonic)
+
+    def heard(self) -> Iterator[Status]:
+        """What it has said since; a new phase is said on, for it says nothing itself until it can count."""
+        try:
+            while self.line.poll():
+                status = self.line.recv()
+                if status.phase != self.status.phase:
+                    _say(f"{self.plan.key}  {status.phase}")
+                self.status = status
+                self.speaks()
+                yield status
+        except (EOFError, OSError):
+            return
+
+    def speaks(self) -> None:
+        self._spoke = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        return time.monotonic() - self._spoke
 
 
-def _start(plan: Plan, *, slot: int, gpus: Sequence[str], num_slots: int) -> BaseProcess:
+def _lines(running: Mapping[BaseProcess, _Child]) -> list[Connection]:
+    return [child.line for child in running.values() if not child.line.closed]
+
+
+def _left(forecast: Forecast, waiting: Sequence[Plan], running: Mapping[BaseProcess, _Child]) -> str:
+    seconds = forecast.seconds_left(waiting)
+    return "" if seconds is None or not (waiting or running) else f"; about {spoken(seconds)} left in all"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def environment_of(slot: Slot, *, alone: bool) -> dict[str, str]:
+    """What an experiment in that slot is started with; OMP_NUM_THREADS stays as the user set it."""
     environment = {}
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-    if num_slots > 1:
+    if slot.gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
+        if "HIP_VISIBLE_DEVICES" in os.environ:  # ROCm listens to this one first
+            environment["HIP_VISIBLE_DEVICES"] = slot.gpu
+    if not alone:
         environment["BENCH_PLAIN_PROGRESS"] = "1"
-        environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(max(1, available_cores() // num_slots)))
+        environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(slot.cores))
+    return environment
+
+
+def _start(plan: Plan, slot: Slot, *, alone: bool) -> tuple[BaseProcess, _Child]:
+    grading = replace(plan.experiment.grading, workers=plan.experiment.grading.workers or slot.cores)
+    asked = replace(plan, experiment=replace(plan.experiment, grading=grading))
+    ours, theirs = multiprocessing.Pipe(duplex=False)
     # Spawned, not forked: the child starts without this process's threads, and may use CUDA.
     process = multiprocessing.get_context("spawn").Process(
-        target=_conduct, args=(plan, environment), name=str(plan.key)
+        target=_conduct, args=(asked, environment_of(slot, alone=alone), theirs), name=str(plan.key)
     )
     process.start()
-    return process
+    theirs.close()
+    return process, _Child(plan, slot, ours)
 
 
-def _conduct(plan: Plan, environment: dict[str, str]) -> None:
+def _conduct(plan: Plan, environment: dict[str, str], line: Connection) -> None:
     """The whole life of a child: exit code 0 if the experiment is done."""
     _die_with_parent()
     os.environ.update(environment)
@@ -96,7 +159,7 @@ def _conduct(plan: Plan, environment: dict[str, str]) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     failure = plan.key.folder(Path(plan.experiment.results)) / "failure.txt"
     try:
-        conduct(plan)
+        conduct(plan, line.send)
     except BaseException as error:
         told = traceback.format_exc()
         if isinstance(error, KeyboardInterrupt):

@@ -21,12 +21,13 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
+from bench.announce import closing, opening
 from bench.catalogue import plan_job, register
 from bench.clusters import failure_of, launch, refuse_absent_cluster
 from bench.command_line import CONF, jobs_of
 from bench.experiment import Plan
 from bench.policies.models import refuse_absent_gpu
-from bench.pool import run_all
+from bench.pool import run_all, slots_for
 from bench.reporting.terminal import print_main_table
 
 _MINIATURE = ("-m", "method=base,pair_sft,score")
@@ -46,13 +47,17 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     asked = list(arguments or _MINIATURE)
     try:
-        return _run([word for word in asked if word not in _SWEEP], multirun=any(flag in asked for flag in _SWEEP))
+        return _run(
+            [word for word in asked if word not in _SWEEP],
+            multirun=any(flag in asked for flag in _SWEEP),
+            command=_command(arguments),
+        )
     except KeyboardInterrupt:
         print(f"interrupted; this goes on where it stopped: {_command(arguments)}", file=sys.stderr)
         return 130
 
 
-def _run(overrides: list[str], *, multirun: bool) -> int:
+def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
     try:
         jobs, plans, refused, launcher = _plan(overrides, multirun=multirun)
         if not refused:
@@ -65,16 +70,20 @@ def _run(overrides: list[str], *, multirun: bool) -> int:
             print(f"refused: {reason}", file=sys.stderr)
         return 2
     todo = [place for place, plan in enumerate(plans) if not plan.is_finished]
-    if len(todo) < len(plans):
-        print(f"{len(plans) - len(todo)} of {len(plans)} runs were finished before", file=sys.stderr)
-    if launcher.endswith("BasicLauncher"):
-        failed = [failure_of(plan) for plan in run_all([plans[n] for n in todo], jobs=plans[0].experiment.jobs)]
+    unfinished = [plans[place] for place in todo]
+    here = launcher.endswith("BasicLauncher")
+    slots = slots_for(unfinished, jobs=plans[0].experiment.jobs) if here else None
+    began = time.monotonic()
+    print(*opening(plans, unfinished, slots, launcher=launcher), sep="\n", file=sys.stderr, flush=True)
+    if slots is not None:
+        failures = [failure_of(plan) for plan in run_all(unfinished, slots)]
     else:
-        failed = launch([jobs[n] for n in todo], results=results) if todo else []
+        failures = launch([jobs[n] for n in todo], results=results) if todo else []
     print_main_table(results, [plan.key for plan in plans])
-    for failure in failed:
-        print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failed else 0
+    sys.stdout.flush()
+    seconds = time.monotonic() - began
+    print(*closing(plans, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[Plan], list[str], str]:

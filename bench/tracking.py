@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -36,6 +36,9 @@ class Tracking(Enum):
     none = "none"
 
 
+Listener = Callable[[str, int, int], None]  # a phase, how many of its units are done, and of how many
+
+
 class Mirror(Protocol):
     """A copy of the run's numbers elsewhere; losing it loses nothing."""
 
@@ -62,6 +65,7 @@ class Tracker:
     def __init__(self, path: Path, *, label: str) -> None:
         self.label = label
         self.mirror: Mirror | None = None
+        self.listener: Listener | None = None
         self._path = path
 
     def log(self, **row: Any) -> None:
@@ -105,7 +109,17 @@ class Tracker:
             self.mirror.summarise(metrics, histograms=histograms, transcripts=transcripts)
 
     def progress(self, what: str, *, total: int, start: int = 0) -> Progress:
-        return Progress(f"{self.label} {what}", total=total, start=start)
+        progress = Progress(f"{self.label} {what}", total=total, start=start)
+        if self.listener is not None:
+            listener = self.listener
+            progress.listener = lambda done: listener(what, done, total)
+            listener(what, start, total)
+        return progress
+
+    def phase(self, what: str) -> None:
+        """Say what begins, where nothing can be counted."""
+        if self.listener is not None:
+            self.listener(what, 0, 0)
 
     def close(self) -> None:
         if self.mirror is not None:
@@ -121,12 +135,15 @@ class Progress:
         self._done = self._start = start
         self._between = seconds_between_lines
         self._began = self._last_line = time.monotonic()
+        self.listener: Callable[[int], None] | None = None
         self._bar = None
         if sys.stderr.isatty() and not os.environ.get("BENCH_PLAIN_PROGRESS"):
             self._bar = tqdm(total=total, initial=start, desc=label, dynamic_ncols=True, leave=False)
 
     def advance(self, amount: int = 1, *, shown: Mapping[str, float] | None = None) -> None:
         self._done += amount
+        if self.listener is not None:
+            self.listener(self._done)
         numbers = {name: f"{value:.3g}" for name, value in (shown or {}).items()}
         if self._bar is not None:
             self._bar.set_postfix(numbers, refresh=False)

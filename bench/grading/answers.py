@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -47,12 +46,13 @@ class AnswerVerifier:
     ) -> None:
         if grader not in GRADERS:
             raise ValueError(f"there is no grader {grader!r} of math answers; choose one of {', '.join(GRADERS)}")
-        num_workers = grading.workers or len(os.sched_getaffinity(0))
         self.description = {"grader": grader}
         self._same_string = same_string if grader == "hendrycks" else None
         self._extract = extract
-        self._pool = AlgebraPool(num_workers=num_workers, seconds=grading.answer_seconds, memory_mb=grading.memory_mb)
-        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="answers")
+        self._pool = AlgebraPool(
+            num_workers=grading.num_workers, seconds=grading.answer_seconds, memory_mb=grading.memory_mb
+        )
+        self._threads = ThreadPoolExecutor(grading.num_workers, thread_name_prefix="answers")
         self._memory: OrderedDict[tuple[str, str], Future[Judgement]] = OrderedDict()
         self._lock = threading.Lock()
 

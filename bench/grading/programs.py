@@ -48,7 +48,7 @@ class ProgramVerifier:
     def __init__(self, grading: Grading, *, without: tuple[str, ...] = ()) -> None:
         self.grading = grading
         self.without = without  # layers of the sandbox to leave out, see `sandbox.confine`
-        self._pool = ThreadPoolExecutor(grading.workers or _num_cores(), "programs")
+        self._pool = ThreadPoolExecutor(grading.num_workers, "programs")
         self._own = threading.local()
         self._slots: set[_Slot] = set()
         self._lock = threading.Lock()
@@ -204,10 +204,6 @@ class _Slot:
             cause = "comparing the result takes too long" if overdue else f"it ended with code {code}"
             raise _JudgeDiedError(cause, overdue=overdue)
         return json.loads(payload)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start(

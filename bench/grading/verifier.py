@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.episode import Problem, Verdict
+from bench.machine import available_cores
 
 
 @dataclass
 class Grading:
     """Limits on the grading of one attempt. Exceeding one is the attempt's own verdict (timeout, memory)."""
 
-    workers: int = 0  # processes that grade side by side; 0: one per core this process may use
+    workers: int = 0  # processes that grade side by side; 0: one per core that an experiment of the sweep has
     answer_seconds: float = 5.0  # wall clock for one math answer
     program_seconds: float = 10.0  # wall clock for one program with all its tests
     memory_mb: int = 2048  # address space of one grading process
@@ -25,6 +26,10 @@ class Grading:
                 raise ValueError(f"grading.{name} must be positive, not {getattr(self, name)}")
         if self.workers < 0:
             raise ValueError(f"grading.workers must be 0 (one per core) or positive, not {self.workers}")
+
+    @property
+    def num_workers(self) -> int:
+        return self.workers or available_cores()
 
 
 class Verifier(Protocol):

@@ -35,6 +35,11 @@ class Model(Protocol):
     name: str
     max_tokens: int
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it would compute on a GPU where there is one."""
+        ...
+
     def check(self) -> None:
         """Raise ValueError, naming the cure, for what can be seen to be wrong without loading anything."""
         ...
@@ -80,9 +85,19 @@ class Transformers:
             if getattr(self, count) < 1:
                 raise ValueError(f"model.{count} must be at least 1, not {getattr(self, count)}")
 
+    @property
+    def uses_gpu(self) -> bool:
+        return self.device != "cpu"
+
     def check(self) -> None:
         if self.device.partition(":")[0] not in _DEVICES:
             raise ValueError(f"model.device={self.device} is none of {', '.join(_DEVICES)}")
+        if ":" in self.device:
+            kind, _, index = self.device.partition(":")
+            raise ValueError(
+                f"model.device={self.device}: each experiment sees one GPU; say model.device={kind}, and "
+                f"CUDA_VISIBLE_DEVICES={index} before the command"
+            )
         folder = self._folder()
         if folder is not None and self.revision is not None:
             raise ValueError(
@@ -180,6 +195,7 @@ class Replay:
     """Recorded attempts, played instead of sampled (see bench.policies.replay for the format)."""
 
     trainable: ClassVar[bool] = False
+    uses_gpu: ClassVar[bool] = False
 
     path: str
     name: str = ""  # of the results' folder; empty: the file's name
@@ -209,6 +225,7 @@ class Scripted:
     """Fixed replies, for testing the plumbing."""
 
     trainable: ClassVar[bool] = True
+    uses_gpu: ClassVar[bool] = False
 
     replies: list[str] = field(default_factory=list)
     name: str = "scripted"

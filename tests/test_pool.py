@@ -1,0 +1,207 @@
+"""What runs side by side on which machine, how long it will take, and what a sweep says of itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.announce import closing, opening
+from bench.catalogue import compose_plan
+from bench.experiment import Plan, conduct
+from bench.forecast import Forecast, makespan
+from bench.grading.verifier import Grading
+from bench.machine import visible_gpus
+from bench.policies.models import Transformers
+from bench.pool import environment_of
+from bench.slots import Slot, Slots
+from bench.status import Status, training_work_left
+from tests.test_experiment import scripted
+
+
+def nothing(_: Sequence[str]) -> str:
+    return ""
+
+
+def planned(results: Path, *overrides: str) -> Plan:
+    return compose_plan([f"results={results}", "tracking=none", *overrides])
+
+
+def taken(slots: Slots, *kinds: bool) -> list[str | None]:
+    """The GPU of each experiment that may start, of those that use one (True) or none (False)."""
+    given = [slots.take(uses_gpu=kind) for kind in kinds]
+    return [slot.gpu for slot in given if slot is not None]
+
+
+def test_experiments_on_the_cpu_run_one_per_core_also_beside_a_gpu():
+    slots = Slots(num_on_gpu=0, num_on_cpu=9, gpus=["0"], num_cores=4, jobs=0)
+    assert taken(slots, *[False] * 9) == [None] * 4
+
+
+def test_experiments_on_a_gpu_get_one_each_and_the_others_wait():
+    slots = Slots(num_on_gpu=5, num_on_cpu=0, gpus=["2", "7"], num_cores=16, jobs=0)
+    assert taken(slots, *[True] * 5) == ["2", "7"]
+    assert slots.cores_each == 8
+
+
+def test_in_a_mixed_sweep_both_kinds_run_and_a_core_stays_for_each_gpu():
+    slots = Slots(num_on_gpu=3, num_on_cpu=9, gpus=["0"], num_cores=4, jobs=0)
+    assert taken(slots, True, True, *[False] * 9) == ["0", None, None, None]
+
+
+def test_jobs_bounds_both_kinds_together_and_a_place_given_back_is_taken_again():
+    slots = Slots(num_on_gpu=2, num_on_cpu=2, gpus=["0"], num_cores=4, jobs=1)
+    first = slots.take(uses_gpu=True)
+    assert first is not None
+    assert slots.take(uses_gpu=False) is None
+    slots.give_back(first)
+    assert slots.take(uses_gpu=False) == Slot(None, cores=4)
+
+
+def test_without_a_gpu_everything_computes_on_the_cpu():
+    assert taken(Slots(num_on_gpu=3, num_on_cpu=1, gpus=[], num_cores=2, jobs=0), True, False, True) == [None, None]
+
+
+def test_the_users_mask_is_believed_before_anything_is_asked(tmp_path: Path):
+    (tmp_path / "proc/driver/nvidia/gpus/0000:01").mkdir(parents=True)
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "3, 5"}, root=tmp_path, ask=nothing) == ("3", "5")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, root=tmp_path, ask=nothing) == ()
+    assert visible_gpus({}, root=tmp_path, ask=nothing) == ("0",)
+
+
+def test_without_the_drivers_files_nvidia_smi_counts_the_gpus(tmp_path: Path):
+    listed = "GPU 0: A (UUID: x)\n  MIG 1g Device 0: (UUID: y)\nGPU 1: A (UUID: z)\n"
+    assert visible_gpus({}, root=tmp_path, ask=lambda command: listed if command[0] == "nvidia-smi" else "") == (
+        "0",
+        "1",
+    )
+
+
+@pytest.mark.parametrize("device", ["dev/dxg", "dev/kfd"])
+def test_where_only_a_device_shows_a_gpu_torch_is_asked_in_another_process(device: str, tmp_path: Path):
+    (tmp_path / device).parent.mkdir()
+    (tmp_path / device).touch()
+    assert visible_gpus({}, root=tmp_path, ask=lambda command: "2\n" if "-c" in command else "") == ("0", "1")
+    assert visible_gpus({}, root=tmp_path, ask=nothing) == ()
+
+
+def test_an_experiment_sees_its_own_gpu_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    environment = environment_of(Slot("3", cores=4), alone=False)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "3"
+    assert environment["OMP_NUM_THREADS"] == "4"
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert environment_of(Slot(None, cores=4), alone=False)["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_model_on_the_cpu_uses_no_gpu_and_one_that_names_an_index_is_refused(tmp_path: Path):
+    assert not Transformers(path=str(tmp_path), device="cpu").uses_gpu
+    assert Transformers(path=str(tmp_path), device="auto").uses_gpu
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES=1"):
+        Transformers(path=str(tmp_path), device="cuda:1").check()
+
+
+def test_graders_take_as_many_workers_as_they_are_given():
+    assert Grading(workers=3).num_workers == 3
+    assert Grading().num_workers >= 1
+
+
+@dataclass
+class Simulated:
+    """A training of 3,000 conversations that takes its time; says where it stands as a real one does."""
+
+    plan: Plan
+    forecast: Forecast
+    now: float = 0.0
+    sampled: int = 0
+    updates: int = 0
+
+    def tell(self, phase: str = "training", *, done: int = 0, total: int = 0, most: int = 6000) -> None:
+        left = training_work_left(
+            planned=3000,
+            sampled=self.sampled,
+            updates=self.updates,
+            per_step=100,
+            per_batch=50,
+            done=done,
+            total=total,
+            step_by_step=phase == "stage1",
+        )
+        self.forecast.tell(self.plan, Status(phase, done, total, work_done=most - left, work_left=left))
+
+
+@pytest.mark.parametrize(("sample", "learn"), [(1.0, 1.0), (3.0, 1.0), (1.0, 3.0)])
+@pytest.mark.parametrize("kept", [1.0, 0.4])
+@pytest.mark.parametrize("supervised", [False, True])
+def test_the_time_left_is_right_within_a_factor_of_three(
+    sample: float, learn: float, kept: float, supervised: bool, tmp_path: Path
+):
+    forecast = Forecast(places=1)
+    run = Simulated(planned(tmp_path, "method=score"), forecast)
+    forecast.clock = lambda: run.now
+    forecast.start(run.plan)
+    run.tell()
+    guesses: list[tuple[float, float | None]] = []
+    if supervised:
+        run.sampled, run.now = 3000, 3000 * sample
+        num_batches = round(3000 * kept / 50)
+        for done in range(num_batches):
+            run.tell("star/1", done=done, total=num_batches)
+            guesses.append((run.now, forecast.seconds_left([])))
+            run.now += 50 * learn
+            run.updates += 1
+    else:
+        for done in range(30):
+            run.sampled += 100
+            run.updates += 1
+            run.now += 100 * (sample + learn)
+            run.tell("stage1", done=done + 1, total=30)
+            guesses.append((run.now, forecast.seconds_left([])))
+    end = run.now
+    told = [(end - when, guess) for when, guess in guesses[1:-1]]
+    assert len(told) > 10
+    assert all(guess is not None and left / 3.01 <= guess <= left * 3.01 for left, guess in told), told
+
+
+def test_nothing_is_guessed_before_a_pace_is_known_and_waiting_runs_count(tmp_path: Path):
+    now = 0.0
+    forecast = Forecast(places=1, clock=lambda: now)
+    base, score = planned(tmp_path, "method=base"), planned(tmp_path, "method=score")
+    forecast.start(base)
+    assert forecast.seconds_left([score]) is None
+    forecast.tell(base, Status("greedy", 0, 10, work_done=0, work_left=10))
+    now = 5.0
+    forecast.tell(base, Status("greedy", 5, 10, work_done=5, work_left=5))
+    assert forecast.seconds_left([]) == 5
+    assert forecast.seconds_left([planned(tmp_path, "method=base", "seed=1")]) == 15
+
+
+def test_those_that_wait_take_the_first_place_that_is_free():
+    assert makespan([10, 1], [5, 5], 2) == 11
+    assert makespan([], [4, 4, 4], 2) == 8
+
+
+def test_a_sweep_begins_with_what_is_planned_where_it_goes_and_how_much_runs_at_once(tmp_path: Path):
+    plans = [planned(tmp_path, f"method={method}", f"seed={seed}") for method in ("base", "star") for seed in (0, 1)]
+    slots = Slots(num_on_gpu=0, num_on_cpu=3, gpus=(), num_cores=2, jobs=0)
+    told = "\n".join(opening(plans, plans[1:], slots))
+    for part in ("4 runs planned", "2 methods: base, star", "1 of 4 runs were finished", str(tmp_path), "2 at once"):
+        assert part in told
+
+
+def test_a_sweep_ends_with_what_failed_the_command_that_retries_and_what_to_do_next(tmp_path: Path):
+    plans = [planned(tmp_path, f"method={method}") for method in ("base", "star")]
+    told = closing(plans, [f"{plans[1].key} (why: x)"], seconds=100, command="python bench/run.py method=star")
+    assert told[0].startswith("0 of 2 runs done")
+    assert told[1] == f"failed: {plans[1].key} (why: x)"
+    assert told[2].endswith("python bench/run.py method=star")
+    assert "report.py" not in "\n".join(told)
+
+
+def test_the_last_lines_say_where_conversations_lie_and_how_tables_are_made(tmp_path: Path):
+    plan = scripted(tmp_path, "method=base")
+    conduct(plan)
+    told = "\n".join(closing([plan], [], seconds=1, command="python bench/run.py"))
+    assert "1 of 1 run done" in told
+    assert f"report.py --html --results {tmp_path}" in told
+    assert f"{plan.key.folder(tmp_path)}/greedy/transcripts.jsonl.gz" in told
