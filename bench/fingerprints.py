@@ -31,6 +31,7 @@ FREE = (
     "task.training.path",
     "tracking",
     "training.rl.alarms",
+    "training.sft.checkpoint_every",
 )
 
 

@@ -26,7 +26,7 @@ from bench.reporting.regrade import ANSWER_TASKS, regraded
 from bench.reporting.reproduction import reproduced_table
 from bench.reporting.study import find_cells
 from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
-from bench.reporting.terminal import print_cells, print_claims, print_completeness, print_reproduced
+from bench.reporting.terminal import print_budget, print_cells, print_claims, print_completeness, print_reproduced
 from bench.reporting.writing import save_table
 
 
@@ -114,6 +114,7 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
     for printed in paper_tables():
         print_reproduced(printed, cells, rows, console)
     print_cells(cells, rows, console)
+    print_budget(cells, console, evaluation=evaluation)
     print_claims(judged, console)
     console.print(f"{len(written)} files in {results}: tables/, figures/" + (", report.html" if page else ""))
     return 0

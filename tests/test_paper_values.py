@@ -34,6 +34,12 @@ def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: 
     assert training.collected(1200, share=0.5) * 2 == pytest.approx(training.collected(1200), abs=1)
 
 
+def test_updates_of_imitation_are_as_many_as_are_set_and_part_of_them_after_stage_one():
+    training = compose_plan(["training.sft.num_updates=30"]).experiment.training
+    assert (training.imitation_updates(share=1.0), training.imitation_updates(share=0.5)) == (30, 15)
+    assert compose_plan([]).experiment.training.imitation_updates(share=1.0) is None
+
+
 def test_supervised_methods_learn_with_reinforcements_rate_and_batch_at_the_papers_scale():
     for task in ("math", "mbpp", "humaneval"):
         training = compose_plan([f"task={task}", "training=paper"]).experiment.training

@@ -21,7 +21,7 @@ from bench.reporting.study import find_cells
 from bench.reporting.terminal import print_main_table
 from bench.results import Run, RunKey, load_episodes
 from tests.made_episodes import episode
-from tests.made_results import CHANCES, make_run
+from tests.made_results import CHANCES, MANIFEST, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ("overview", "edit_distance", "edit_distance_training", "levels", "attempts")
@@ -213,6 +213,17 @@ def test_the_table_at_the_end_of_a_sweep_shows_its_runs_alone(
     assert "has finished" in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_budget_is_printed_and_an_older_manifest_lacks_only_what_it_did_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, "score", 0)
+    print_main_table(tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "What training cost" in shown
+    assert "100 unknown 2,000 10 1,500" in shown
+    assert "attempts, tokens and updates are not equalised" in shown
+
+
 def test_every_number_of_the_paper_is_copied_truly(shared_data: Path) -> None:
     source = json.loads((shared_data.parent / "paper" / "paper_numbers.json").read_text(encoding="utf-8"))
     keys = ["table1_sft_math", "table2_math", "table3_humaneval", "table4_ablations_math"]
@@ -272,7 +283,7 @@ def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys
     key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
     config = {"task": {"source": "local"}}
     with Run.claim(key, tmp_path, config) as run:
-        run.save_evaluation("greedy", played, {episode.problem.id: "?" for episode in played}, {"asked": {}})
+        run.save_evaluation("greedy", played, {episode.problem.id: "?" for episode in played}, MANIFEST)
     print_main_table(tmp_path)
     told = " ".join(capsys.readouterr().out.split())
     assert "would be 0.0 / 50.0 / 50.0 / 50.0 / 0.0" in told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -15,7 +15,8 @@ from bench.reporting.writing import Table
 
 METRICS = {column: column.replace("_t", "@t") if "accuracy" in column else column for column in METRIC_LABELS}
 BUDGET = {
-    "sampled_episodes": "Sampled episodes",
+    "sampled_episodes": "Sampled conversations",
+    "sampled_attempts": "Sampled attempts",
     "sampled_tokens": "Sampled tokens",
     "updates": "Updates",
     "trained_tokens": "Trained tokens",
@@ -156,13 +157,23 @@ def budget_table(cells: list[Cell], *, evaluation: str) -> Table:
     numbers, shown = [], []
     for cell in cells:
         manifests = [run.manifest(evaluation) for run in cell.runs]
-        means = {key: sum(manifest["budget"][key] for manifest in manifests) / len(manifests) for key in BUDGET}
+        means = {key: _mean(manifest["budget"].get(key) for manifest in manifests) for key in BUDGET}
         unit = " and ".join(sorted({manifest["token_unit"] for manifest in manifests}))
         numbers.append(identity(cell) | {"num_seeds": len(manifests)} | means | {"token_unit": unit})
         row = {"Setting": cell.setting.label, "Method": method_style(cell.method).label}
-        shown.append(row | {label: f"{means[key]:,.0f}" for key, label in BUDGET.items()} | {"Token": unit})
-    caption = "Mean per seed of what training sampled and learned from."
+        spent = {label: "unknown" if (mean := means[key]) is None else f"{mean:,.0f}" for key, label in BUDGET.items()}
+        shown.append(row | spent | {"Token": unit})
+    caption = (
+        "Mean per seed of what training sampled and learned from. By default the trained methods sample equally many "
+        "conversations, up to rounding; attempts, tokens and updates are not equalised."
+    )
     return Table("budget", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
+
+
+def _mean(spent: Iterable[float | None]) -> float | None:
+    """None where a manifest is older than what is counted."""
+    known = list(spent)
+    return None if None in known else sum(filter(None, known)) / len(known)
 
 
 def identity(cell: Cell) -> dict[str, object]:

@@ -17,7 +17,7 @@ from bench.reporting.paper import PaperRow, PaperTable, paper_row
 from bench.reporting.recorded import recorded_note
 from bench.reporting.study import Cell, Setting, by_setting, find_cells
 from bench.reporting.style import METRIC_LABELS, NOT_PRINTED, method_style, show_number
-from bench.reporting.tables import METRICS, setting_notes
+from bench.reporting.tables import METRICS, budget_table, setting_notes
 from bench.results import RunKey
 
 
@@ -32,6 +32,7 @@ def print_main_table(results: Path, runs: Collection[RunKey] | None = None, *, e
         console.print(f"No run under {results} has finished its {evaluation} evaluation yet.")
         return
     print_cells(cells, completeness(results, evaluation=evaluation), console)
+    print_budget(cells, console, evaluation=evaluation)
 
 
 def print_cells(cells: list[Cell], rows: list[Completeness], console: Console) -> None:
@@ -111,6 +112,20 @@ def print_claims(found: list[Finding], console: Console) -> None:
                 verdict = f"[{colour}]{finding.verdict}[/{colour}]"
                 table.add_row(finding.claim.text, two_lines(finding.estimate), verdict)
         console.print(table)
+
+
+def print_budget(cells: list[Cell], console: Console, *, evaluation: str) -> None:
+    """What the methods cost, where any of them trained."""
+    table = budget_table(cells, evaluation=evaluation)
+    if not (table.numbers["updates"] > 0).any():
+        return
+    shown = RichTable(title="What training cost", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.shown:
+        shown.add_column(str(column).replace(" ", "\n"), justify="left" if column in ("Setting", "Method") else "right")
+    for row in table.shown.to_numpy():
+        shown.add_row(*map(str, row))
+    console.print(shown)
+    console.print(f"[dim]{table.caption}[/dim]\n", highlight=False)
 
 
 def two_lines(found: Estimate | None) -> str:
