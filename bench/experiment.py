@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.episode import Episode, Sampling
+from bench.episode import Sampling
 from bench.fingerprints import problem_contents, row_fingerprint, table_fingerprint
 from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
@@ -19,7 +19,7 @@ from bench.metrics import summarise
 from bench.policies.models import Model
 from bench.policies.policy import Playable, Policy, Sampler
 from bench.provenance import provenance, session, sessions
-from bench.records import episode_row
+from bench.records import episode_row, to_read
 from bench.results import Run, RunKey
 from bench.rollout import Player
 from bench.status import Status
@@ -29,7 +29,6 @@ from bench.training.budget import Training
 from bench.training.reinforce import Selection
 from bench.training.work_done import WorkDone
 
-_SHOWN_TRANSCRIPTS = 20  # in W&B; all of them are in transcripts.jsonl.gz
 _PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
 
 
@@ -288,13 +287,5 @@ def _evaluate(
     run.tracker.summarise(
         {f"{prefix}/{metric}": value for metric, value in summarise(frame).items()},
         histograms={f"{prefix}/{column}": frame[column].tolist() for column in frame.filter(like="edit_")},
-        transcripts=[_to_read(episode, prompts[episode.problem.id]) for episode in episodes[:_SHOWN_TRANSCRIPTS]],
+        transcripts={f"{prefix}/transcripts": to_read(episodes, prompts)},
     )
-
-
-def _to_read(episode: Episode, prompt: str) -> dict[str, str]:
-    """A transcript as a row of a table that people read."""
-    row = {"problem_id": episode.problem.id, "prompt": prompt, "gold": episode.problem.gold}
-    for t, attempt in enumerate(episode.attempts, start=1):
-        row |= {f"attempt_{t}": attempt.completion.text, f"grade_{t}": attempt.verdict.grade.value}
-    return row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import islice, zip_longest
 from typing import Any
 
 from rapidfuzz.distance import Indel, Levenshtein
@@ -58,6 +60,31 @@ def transcript_row(episode: Episode, prompt: str) -> dict[str, Any]:
         "failures": [verdict.failure for verdict in verdicts],
         "critiques": [critique.text for critique in episode.critiques],
     }
+
+
+def to_read(episodes: Sequence[Episode], prompts: Mapping[str, str], *, most: int = 20) -> list[dict[str, str]]:
+    """Some conversations as rows of a table for people, with as many of each kind as there are.
+
+    The kinds: fixed, broken, stayed right, stayed wrong, from the first attempt to the last.
+    """
+    kinds: dict[str, list[dict[str, str]]] = {kind: [] for kind in _KINDS.values()}
+    for episode in episodes:
+        kind = _KINDS[episode.attempts[0].correct, episode.attempts[-1].correct]
+        row = {"kind": kind, "problem_id": episode.problem.id, "prompt": prompts[episode.problem.id]}
+        row["gold"] = episode.problem.gold
+        for t, attempt in enumerate(episode.attempts, start=1):
+            row |= {f"attempt_{t}": attempt.completion.text, f"grade_{t}": attempt.verdict.grade.value}
+        kinds[kind].append(row)
+    in_turns = (row for rows in zip_longest(*kinds.values()) for row in rows if row is not None)
+    return list(islice(in_turns, most))
+
+
+_KINDS = {
+    (False, True): "fixed",
+    (True, False): "broken",
+    (True, True): "stayed right",
+    (False, False): "stayed wrong",
+}
 
 
 def _words(attempt: Attempt) -> list[str] | None:

@@ -79,7 +79,7 @@ class Run:
         with held(folder):
             check_claim(folder, config)
             if not has_produced(folder):
-                for other in ("inputs.json", "sessions.jsonl"):
+                for other in ("inputs.json", "sessions.jsonl", "wandb/id"):
                     (folder / other).unlink(missing_ok=True)
             write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
             yield Run(key, folder)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -21,6 +23,7 @@ from bench.files import sync, write_file
 
 _LOG = logging.getLogger(__name__)
 
+_PATIENCE = 12  # seconds that a run waits for W&B to answer, when it starts and when it ends
 TENTHS = np.linspace(0, 1, 11)  # the bins of every histogram of fractions, so that runs can be compared
 
 
@@ -51,7 +54,7 @@ class Mirror(Protocol):
         metrics: Mapping[str, float],
         *,
         histograms: Mapping[str, Sequence[float]],
-        transcripts: Sequence[Mapping[str, Any]],
+        transcripts: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> None:
         """One evaluation: its metrics, distributions of fractions and some transcripts to read."""
         ...
@@ -71,13 +74,11 @@ class Tracker:
     def log(self, **row: Any) -> None:
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"time": utc_now(), **row}) + "\n")
-        if self.mirror is not None:
-            self.mirror.log(row)
+        self._mirror(lambda mirror: mirror.log(row))
 
     def alert(self, title: str, text: str) -> None:
         """Shout where people look: W&B sends its alerts on, to mail or chat."""
-        if self.mirror is not None:
-            self.mirror.alert(title, text)
+        self._mirror(lambda mirror: mirror.alert(title, text))
 
     def sync(self) -> None:
         """Flush the rows to the disk: a checkpoint must not outlive them."""
@@ -103,10 +104,9 @@ class Tracker:
         metrics: Mapping[str, float],
         *,
         histograms: Mapping[str, Sequence[float]],
-        transcripts: Sequence[Mapping[str, Any]],
+        transcripts: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> None:
-        if self.mirror is not None:
-            self.mirror.summarise(metrics, histograms=histograms, transcripts=transcripts)
+        self._mirror(lambda mirror: mirror.summarise(metrics, histograms=histograms, transcripts=transcripts))
 
     def progress(self, what: str, *, total: int, start: int = 0) -> Progress:
         progress = Progress(f"{self.label} {what}", total=total, start=start)
@@ -122,8 +122,17 @@ class Tracker:
             self.listener(what, 0, 0)
 
     def close(self) -> None:
-        if self.mirror is not None:
-            self.mirror.close()
+        self._mirror(lambda mirror: mirror.close())
+
+    def _mirror(self, act: Callable[[Mirror], None]) -> None:
+        """Whatever the mirror fails of, the run goes on without it, and says so once."""
+        if self.mirror is None:
+            return
+        try:
+            act(self.mirror)
+        except Exception as error:
+            _LOG.warning("the mirror of this run failed (%s); its own files are complete", _one_line(error))
+            self.mirror = None
 
 
 class Progress:
@@ -180,16 +189,16 @@ class WandbMirror:
         metrics: Mapping[str, float],
         *,
         histograms: Mapping[str, Sequence[float]],
-        transcripts: Sequence[Mapping[str, Any]],
+        transcripts: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> None:
         logged: dict[str, Any] = dict(metrics)
         for name, values in histograms.items():
             if len(values):
                 logged[name] = self._wandb.Histogram(np_histogram=np.histogram(values, TENTHS))
-        if transcripts:
-            columns = list(transcripts[0])
-            rows = [[row[column] for column in columns] for row in transcripts]
-            logged["eval/transcripts"] = self._wandb.Table(columns=columns, data=rows)
+        for name, rows in transcripts.items():
+            columns = list(rows[0]) if rows else []
+            data = [[row[column] for column in columns] for row in rows]
+            logged[name] = self._wandb.Table(columns=columns, data=data)
         self._run.log(logged)
 
     def close(self) -> None:
@@ -197,25 +206,60 @@ class WandbMirror:
 
 
 def open_wandb(folder: Path, *, config: Mapping[str, Any], group: str, name: str) -> WandbMirror | None:
-    """A mirror in `folder`/wandb; None, with a warning, where W&B cannot start: a run never dies of its mirror."""
+    """A mirror in `folder`/wandb, which every later one of that folder goes on with.
+
+    Offline, with a line that says so, where W&B knows no account, refuses its key or does not answer in time; None
+    where it cannot start at all: a run never dies of its mirror, nor waits for it.
+    """
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
-    try:
-        run = wandb.init(
+    failures = (wandb.Error, OSError, ValueError)
+
+    def start(mode: str) -> Any:
+        return wandb.init(
             project=os.environ.get("WANDB_PROJECT", "self-correction-bench"),
             dir=folder,
             config=dict(config),
             group=group,
             name=name,
+            id=_run_id(folder / "wandb" / "id"),
+            resume="allow",
             mode=mode,  # pyright: ignore[reportArgumentType]  W&B itself refuses an unknown WANDB_MODE
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(
+                silent=True, console="off", init_timeout=_PATIENCE, finish_timeout=_PATIENCE, finish_timeout_raises=True
+            ),
         )
-    except (wandb.Error, OSError) as error:
-        _LOG.warning("W&B could not start and is left out (%s); train.jsonl is complete without it", error)
+
+    run = None
+    mode = os.environ.get("WANDB_MODE")
+    try:
+        if mode is None or mode == "online":
+            # Without a network a key is given up after ten seconds; with one, `start` waits for W&B.
+            mode = "online" if wandb.login(prompt=False) else "offline"
+        run = start(mode)
+    except failures as error:
+        if mode in (None, "online"):
+            _LOG.warning("W&B is offline (%s); later: wandb sync %s/wandb/offline-run-*", _one_line(error), folder)
+            mode = "offline"
+            with suppress(*failures):
+                run = start(mode)
+        else:
+            _LOG.warning("W&B is left out (%s); train.jsonl is complete without it", _one_line(error))
+    if run is None:
         return None
     run.define_metric("update")
     for of_training in ("train/*", "probe/*", "selection/*"):
         run.define_metric(of_training, step_metric="update")
     return WandbMirror(wandb, run)
+
+
+def _run_id(path: Path) -> str:
+    """The folder's own id at W&B, made once: a resumed training and a later evaluation join the same run."""
+    if not path.exists():
+        write_file(path, secrets.token_hex(4).encode())
+    return path.read_text()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
