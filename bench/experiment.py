@@ -9,17 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import pandas as pd
-
 from bench.episode import Sampling
 from bench.fingerprints import problem_contents, row_fingerprint, table_fingerprint
 from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
 from bench.metrics import summarise
+from bench.parts import read_transcripts
 from bench.policies.models import Model
 from bench.policies.policy import Playable, Policy, Sampler
 from bench.provenance import provenance, session, sessions
-from bench.records import episode_row, to_read
+from bench.records import to_read
 from bench.results import Run, RunKey
 from bench.rollout import Player
 from bench.status import Status
@@ -246,21 +245,25 @@ def _evaluate(
     *,
     seed: int,
 ) -> None:
-    began, start = time.monotonic(), utc_now()
     problems = task.problems(evaluation.split)
+    prompts = {problem.id: task.prompt(problem) for problem in problems}
     player = Player(task, verifier, seed=seed)
     progress = run.tracker.progress(name, total=len(problems))
-    episodes = []
+    parts = run.parts(name, {"at_once": _PROBLEMS_AT_ONCE, "trained": run.training, **fingerprints})
     for first in range(0, len(problems), _PROBLEMS_AT_ONCE):
         part = problems[first : first + _PROBLEMS_AT_ONCE]
-        episodes += player.play(
-            sampler,
-            part,
-            script=method.script(task) * (evaluation.num_attempts - 1),
-            sampling=evaluation.sampling,
-            num_samples=evaluation.num_samples,
-            label=f"evaluation/{name}",
-        )
+        if not parts.take_next():
+            began, start, playing = time.monotonic(), utc_now(), player.aside()
+            episodes = playing.play(
+                sampler,
+                part,
+                script=method.script(task) * (evaluation.num_attempts - 1),
+                sampling=evaluation.sampling,
+                num_samples=evaluation.num_samples,
+                label=f"evaluation/{name}",
+            )
+            cost = {"seconds": time.monotonic() - began, "sampled_tokens": playing.ledger.sampled_tokens}
+            parts.write_next(episodes, prompts, {"start": start, **cost})
         progress.advance(len(part))
     progress.close()
     training = run.training or {"budget": asdict(Player(task, verifier, seed=seed).ledger), "seconds": 0.0}
@@ -268,10 +271,10 @@ def _evaluate(
         "asked": asdict(evaluation),
         "token_unit": sampler.token_unit,
         "template": sampler.description,
-        "start": start,
+        "num_problems": len(problems),
+        "start": parts.costs[0]["start"],
         "end": utc_now(),
-        "seconds": time.monotonic() - began,
-        "sampled_tokens": player.ledger.sampled_tokens,
+        **{key: sum(cost[key] for cost in parts.costs) for key in ("seconds", "sampled_tokens")},
         "training_seconds": training["seconds"],
         "budget": training["budget"],
         "grading": verifier.description,
@@ -280,12 +283,10 @@ def _evaluate(
         **provenance(),
         "training_sessions": sessions(run.folder / "sessions.jsonl"),
     }
-    prompts = {problem.id: task.prompt(problem) for problem in problems}
-    run.save_evaluation(name, episodes, prompts, manifest)
-    frame = pd.DataFrame([episode_row(episode) for episode in episodes])
+    frame = run.finish_evaluation(name, parts, manifest)
     prefix = "eval" if name == "greedy" else f"eval_{name}"
     run.tracker.summarise(
         {f"{prefix}/{metric}": value for metric, value in summarise(frame).items()},
         histograms={f"{prefix}/{column}": frame[column].tolist() for column in frame.filter(like="edit_")},
-        transcripts={f"{prefix}/transcripts": to_read(episodes, prompts)},
+        transcripts={f"{prefix}/transcripts": to_read(read_transcripts(run.folder / name / "transcripts.jsonl.gz"))},
     )

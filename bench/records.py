@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice, zip_longest
 from typing import Any
 
 from rapidfuzz.distance import Indel, Levenshtein
 
-from bench.episode import Attempt, Episode
+from bench.episode import Attempt, Episode, Grade
 
 
 def episode_row(episode: Episode) -> dict[str, Any]:
@@ -62,18 +62,20 @@ def transcript_row(episode: Episode, prompt: str) -> dict[str, Any]:
     }
 
 
-def to_read(episodes: Sequence[Episode], prompts: Mapping[str, str], *, most: int = 20) -> list[dict[str, str]]:
-    """Some conversations as rows of a table for people, with as many of each kind as there are.
+def to_read(transcripts: Iterable[Mapping[str, Any]], *, most: int = 20) -> list[dict[str, str]]:
+    """Some transcripts as rows of a table for people, with as many of each kind as there are.
 
     The kinds: fixed, broken, stayed right, stayed wrong, from the first attempt to the last.
     """
     kinds: dict[str, list[dict[str, str]]] = {kind: [] for kind in _KINDS.values()}
-    for episode in episodes:
-        kind = _KINDS[episode.attempts[0].correct, episode.attempts[-1].correct]
-        row = {"kind": kind, "problem_id": episode.problem.id, "prompt": prompts[episode.problem.id]}
-        row["gold"] = episode.problem.gold
-        for t, attempt in enumerate(episode.attempts, start=1):
-            row |= {f"attempt_{t}": attempt.completion.text, f"grade_{t}": attempt.verdict.grade.value}
+    for transcript in transcripts:
+        grades = transcript["grades"]
+        kind = _KINDS[grades[0] == Grade.CORRECT.value, grades[-1] == Grade.CORRECT.value]
+        if len(kinds[kind]) == most:
+            continue
+        row = {"kind": kind, **{key: transcript[key] for key in ("problem_id", "prompt", "gold")}}
+        for t, (text, grade) in enumerate(zip(transcript["attempts"], grades, strict=True), start=1):
+            row |= {f"attempt_{t}": text, f"grade_{t}": grade}
         kinds[kind].append(row)
     in_turns = (row for rows in zip_longest(*kinds.values()) for row in rows if row is not None)
     return list(islice(in_turns, most))

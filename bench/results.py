@@ -15,8 +15,6 @@ Whatever a crash must not tear is written by `bench.files`: aside, flushed to di
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import shutil
 import tempfile
@@ -32,7 +30,8 @@ from pyarrow import ArrowInvalid
 from bench.claim import LOCK, check_claim, has_produced, held, not_writable, refuse_held
 from bench.episode import Episode
 from bench.files import write_file, write_folder
-from bench.records import episode_row, transcript_row
+from bench.parts import Parts, parquet
+from bench.records import episode_row
 from bench.tracking import Tracker
 
 SCHEMA_VERSION = 1
@@ -155,7 +154,7 @@ class Run:
     def save_training_data(self, stage: str, episodes: Sequence[Episode]) -> None:
         """The conversations that a method imitates, in the rows of an evaluation: the paper's Figures 4b and 4c."""
         path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
-        _write_frame(path, episodes)
+        write_file(path, parquet(pd.DataFrame([episode_row(episode) for episode in episodes])))
 
     @property
     def progress(self) -> dict[str, Any] | None:
@@ -186,16 +185,25 @@ class Run:
     def save_evaluation(
         self, evaluation: str, episodes: Sequence[Episode], prompts: Mapping[str, str], manifest: Mapping[str, Any]
     ) -> None:
-        """Write episodes and transcripts, then the manifest. `prompts` is the first user message by problem id."""
+        """An evaluation of one part. `prompts` is the first user message by problem id."""
+        parts = self.parts(evaluation, {})
+        parts.write_next(episodes, prompts, {})
+        self.finish_evaluation(evaluation, parts, {"num_problems": len(prompts), **manifest})
+
+    def parts(self, evaluation: str, asked: Mapping[str, Any]) -> Parts:
+        """Where an evaluation that is under way collects its conversations; `asked` says what it is of."""
+        return Parts(self.folder / evaluation / "parts", asked)
+
+    def finish_evaluation(self, evaluation: str, parts: Parts, manifest: Mapping[str, Any]) -> pd.DataFrame:
+        """Join the parts, write the manifest, delete the parts; the rows."""
         folder = self.folder / evaluation
-        folder.mkdir(exist_ok=True)
-        _write_frame(folder / "episodes.parquet", episodes)
-        rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_file(folder / "transcripts.jsonl.gz", gzip.compress(lines.encode(), mtime=0))
-        counts = {"num_rows": len(episodes), "num_problems": len(prompts)}
-        record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, **counts, **manifest}
+        frame = parts.rows()
+        write_file(folder / "episodes.parquet", parquet(frame))
+        write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
+        record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, "num_rows": len(frame), **manifest}
         write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())
+        parts.delete()
+        return frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +294,3 @@ def _read_object(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
-
-
-def _write_frame(path: Path, episodes: Sequence[Episode]) -> None:
-    parquet = io.BytesIO()
-    pd.DataFrame([episode_row(episode) for episode in episodes]).to_parquet(parquet, index=False)
-    write_file(path, parquet.getvalue())

@@ -1,5 +1,6 @@
 """Whole experiments, on the scripted model and on an untrained one: every method, every task, every crash."""
 
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import bench.files as files_module
 from bench.catalogue import CONF, TASKS, compose_plan
 from bench.experiment import Plan, conduct
 from bench.metrics import summarise
 from bench.results import Run, find_runs, load_episodes, log_of
+from bench.rollout import Player
 from bench.training import reinforce as reinforce_module
 
 ANSWER = "Final Answer: The final answer is ${}$. I hope it is correct."
@@ -93,6 +96,44 @@ def test_the_miniatures_model_is_refused_on_real_mathematics(tmp_path: Path):
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it on its way out."""
+
+
+@pytest.mark.parametrize("die_at", [1, 2, 4, 6, 7, 8, 9])
+def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_rows(
+    die_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two parts of three files each, then the three files of the whole."""
+    monkeypatch.setattr("bench.experiment._PROBLEMS_AT_ONCE", 3)
+    conduct(scripted(tmp_path / "whole"))
+    writes, played, real, play = 0, [], files_module.write_file, Player.play
+
+    def dying(path: Path, content):
+        nonlocal writes
+        if "greedy" in path.parts and path.name != "asked.json":
+            writes += 1
+            if writes == die_at:
+                raise Killed
+        real(path, content)
+
+    def watched(self: Player, sampler, problems, **named):
+        played.append(len(problems))
+        return play(self, sampler, problems, **named)
+
+    for module in ("parts", "results"):
+        monkeypatch.setattr(f"bench.{module}.write_file", dying)
+    monkeypatch.setattr(Player, "play", watched)
+    with pytest.raises(Killed):
+        conduct(scripted(tmp_path / "broken"))
+    played.clear()
+    conduct(scripted(tmp_path / "broken"))
+    assert len(played) == 2 - min(2, (die_at - 1) // 3)
+    one, other = (find_runs(tmp_path / name)[0] for name in ("whole", "broken"))
+    timeless = [load_episodes(tmp_path / name).filter(regex="^(?!.*seconds)") for name in ("whole", "broken")]
+    pd.testing.assert_frame_equal(*timeless)
+    texts = [gzip.decompress((run.path / "greedy" / "transcripts.jsonl.gz").read_bytes()) for run in (one, other)]
+    assert texts[0] == texts[1]
+    assert one.manifest("greedy")["sampled_tokens"] == other.manifest("greedy")["sampled_tokens"] > 0
+    assert not (other.path / "greedy" / "parts").exists()
 
 
 def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:

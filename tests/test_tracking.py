@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from bench.records import to_read
+from bench.records import to_read, transcript_row
 from bench.tracking import Progress, Tracker, WandbMirror, open_wandb
 from tests.made_episodes import episode
 
@@ -171,7 +171,7 @@ def test_a_mirror_that_fails_is_dropped_with_one_line_and_the_log_goes_on(
 def test_the_transcripts_to_read_are_a_mix_of_what_became_of_first_attempts():
     grades = [(1, 1)] * 30 + [(0, 1)] * 2 + [(1, 0)] + [(0, 0)] * 30
     episodes = [episode(pair, problem=f"p{place}") for place, pair in enumerate(grades)]
-    rows = to_read(episodes, {played.problem.id: "?" for played in episodes})
+    rows = to_read(transcript_row(played, "?") for played in episodes)
     assert Counter(row["kind"] for row in rows) == {"fixed": 2, "broken": 1, "stayed right": 9, "stayed wrong": 8}
     assert all((row["grade_1"] == "correct") == (row["kind"] in ("broken", "stayed right")) for row in rows)
-    assert len(to_read(episodes[:3], {played.problem.id: "?" for played in episodes})) == 3
+    assert len(to_read(transcript_row(played, "?") for played in episodes[:3])) == 3

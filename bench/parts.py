@@ -1,0 +1,75 @@
+"""An evaluation under way: its conversations go to disk part by part, so that a kill costs one part and not all.
+
+<evaluation>/parts/asked.json                       what the parts are of; parts of anything else are deleted
+<evaluation>/parts/<k>.parquet <k>.jsonl.gz <k>.json    rows, transcripts, and last what the part cost
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.episode import Episode
+from bench.files import write_file
+from bench.records import episode_row, transcript_row
+
+
+class Parts:
+    def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
+        self._folder = folder
+        record = json.dumps(asked, sort_keys=True).encode()
+        path = folder / "asked.json"
+        if not path.exists() or path.read_bytes() != record:
+            shutil.rmtree(folder, ignore_errors=True)
+            write_file(path, record)
+        self.costs: list[dict[str, Any]] = []  # of each part so far
+
+    def take_next(self) -> bool:
+        """Whether the next part is on disk already; if so it counts."""
+        path = self._path("json")
+        if not path.exists():
+            return False
+        self.costs.append(json.loads(path.read_bytes()))
+        return True
+
+    def write_next(self, episodes: Sequence[Episode], prompts: Mapping[str, str], cost: Mapping[str, Any]) -> None:
+        """`prompts` is the first user message by problem id."""
+        write_file(self._path("parquet"), parquet(pd.DataFrame([episode_row(episode) for episode in episodes])))
+        rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_file(self._path("jsonl.gz"), gzip.compress(lines.encode(), mtime=0))
+        write_file(self._path("json"), json.dumps(cost).encode())
+        self.costs.append(dict(cost))
+
+    def rows(self) -> pd.DataFrame:
+        """All parts' rows. Texts and token ids are not among them, so that they fit in memory."""
+        frames = [pd.read_parquet(self._folder / f"{k}.parquet") for k in range(len(self.costs))]
+        return pd.concat(frames, ignore_index=True)
+
+    def transcripts(self) -> Iterator[bytes]:
+        """Members of one gzip file."""
+        return ((self._folder / f"{k}.jsonl.gz").read_bytes() for k in range(len(self.costs)))
+
+    def delete(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, suffix: str) -> Path:
+        return self._folder / f"{len(self.costs)}.{suffix}"
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    written = io.BytesIO()
+    frame.to_parquet(written, index=False)
+    return written.getvalue()
+
+
+def read_transcripts(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from map(json.loads, file)
