@@ -129,7 +129,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     assert len(played) == 2 - min(2, (die_at - 1) // 3)
     one, other = (find_runs(tmp_path / name)[0] for name in ("whole", "broken"))
     timeless = [load_episodes(tmp_path / name).filter(regex="^(?!.*seconds)") for name in ("whole", "broken")]
-    pd.testing.assert_frame_equal(*timeless)
+    pd.testing.assert_frame_equal(timeless[0], timeless[1])
     texts = [gzip.decompress((run.path / "greedy" / "transcripts.jsonl.gz").read_bytes()) for run in (one, other)]
     assert texts[0] == texts[1]
     assert one.manifest("greedy")["sampled_tokens"] == other.manifest("greedy")["sampled_tokens"] > 0
