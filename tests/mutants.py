@@ -40,6 +40,10 @@ TESTS = (
     "tests/test_reinforce.py",
     "tests/test_experiment.py",
     "tests/test_bad_inputs.py",
+    "tests/test_claims.py",
+    "tests/test_task_hub.py",
+    "tests/test_provenance.py",
+    "tests/test_tracking.py",
 )
 
 
@@ -389,6 +393,36 @@ MUTANTS = (
         "bench/policies/fit.py",
         "longest = fixed + num_replies * max_tokens",
         "longest = num_replies * max_tokens",
+    ),
+    Mutant(
+        "a claim about one task is judged on every task",
+        "bench/reporting/claims.py",
+        " for claim in CLAIMS if claim.task == setting.task]",
+        " for claim in CLAIMS]",
+    ),
+    Mutant(
+        "histograms take each run's own range for bins",
+        "bench/tracking.py",
+        "np.histogram(values, TENTHS)",
+        "np.histogram(values, 10)",
+    ),
+    Mutant(
+        "a restart forgets where training ran before",
+        "bench/provenance.py",
+        "_write_lines(path, [*earlier, {**entry",
+        "_write_lines(path, [{**entry",
+    ),
+    Mutant(
+        "without a network any cached revision will do",
+        "bench/tasks/hub.py",
+        "if revision is not None and from_cache",
+        "if False and from_cache",
+    ),
+    Mutant(
+        "every start of a run is another run at W&B",
+        "bench/tracking.py",
+        "    if not path.exists():\n        write_file(path, secrets",
+        "    if True:\n        write_file(path, secrets",
     ),
 )
 
