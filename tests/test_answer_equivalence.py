@@ -20,7 +20,9 @@ EQUAL = {
     "numbers": [
         ("5", "5.0"), (".5", "0.5"), (r"\frac{1}{2}", "0.5"), ("1/2", r"\frac{2}{4}"),
         (r"-\frac{1}{2}", r"\frac{-1}{2}"),
-        ("1,000", "1000"), ("10{,}000", "10000"), (r"900,\!000", "900000"), (r"9\times 10^8", "900000000"),
+        ("1,000", "1000"), ("10{,}000", "10000"), ("1 000", "1000"), (r"1\,000", "1000"), (r"1\ 000", "1000"),
+        ("1\u2009000", "1000"), ("12\u202f345\u202f678", "12345678"), ("1 000.5", "1000.5"), ("-1 000", "-1000"),
+        (r"900,\!000", "900000"), (r"9\times 10^8", "900000000"),
         (r"0.1\overline{6}", "1/6"), (r"\mbox{four}", "4"), (r"\$5", "5"), (r"48^\circ", "48"),
     ],
     "mixed numbers": [(r"2\frac{1}{3}", r"\frac{7}{3}"), ("2 1/3", "7/3"), (r"-1\frac{1}{2}", "-1.5")],
@@ -193,3 +195,13 @@ def test_the_string_match_reads_an_answer_between_dollars():
     assert same_string("12", "$12$")
     assert same_string(r"\frac{1}{2}", r" $\frac{1}{2}$ ")
     assert not same_string("12", "$1$ or $2$")
+
+
+@given(st.integers(1000, 10**15), st.sampled_from([" ", r"\,", "\\ ", "\u2009", "\u202f", "\u00a0", "~", "{,}", ","]))
+def test_any_spacing_of_thousands_is_the_number(number, space):
+    assert normalise(f"{number:,}".replace(",", space)).replace(",", "") == str(number)
+
+
+@pytest.mark.parametrize("text", ["1 2", "1 00", "1 0000", "1000 000", "2 125/8", "x^2 100"])
+def test_a_space_that_parts_no_thousands_stays(text):
+    assert normalise(text).count(" ") == text.count(" ")

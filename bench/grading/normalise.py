@@ -2,8 +2,8 @@ r"""One spelling for answers that differ only in typography.
 
 `normalise` rewrites LaTeX and evaluates nothing. Dollars, spacing, `\left`/`\right`, font and fraction variants, degree
 signs, currency signs and closing punctuation go; `\frac12` becomes `\frac{1}{2}`; words stay in `\text{...}`, except
-single letters and numbers, which need no such wrapping; a time of day ends in `am` or `pm`. The text is cut into tokens
-once and put together again, so that the cost is linear in its length.
+single letters and numbers, which need no such wrapping; spaces between thousands go; a time of day
+ends in `am` or `pm`. The text is cut into tokens once and put together again: the cost is linear in its length.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ _FRACTION = re.compile(r"\\frac(?:(\d)|\{([^{}]*)\})(?:(\d)|\{([^{}]*)\})")
 _ROOT = re.compile(r"\\sqrt(\[[^\[\]]*\])? ?([A-Za-z0-9])")
 _BRACED_CHARACTER = re.compile(r"([_^])\{([^{}\\])\}")
 _TIME_OF_DAY = re.compile(r"(\d)(?:\\text\{)?([AaPp])\.?[Mm]\.?\}?$")
+# "1 000" is a thousand, "1 2" and "1 00" are not numbers, and "2 125/8" may be a mixed one.
+_THOUSANDS = re.compile(r"(?<![0-9.,^_])[0-9]{1,3}(?:(?:\s|\\ |\\,|~)[0-9]{3})+(?![0-9/])")
 _OPTION = re.compile(r"\(([A-Za-z])\)")
 
 
 def normalise(answer: str) -> str:
     """The answer in the one spelling that every later tier reads."""
     text = _DEGREES.sub("", answer.translate(_UNICODE).strip(" *").replace("{,}", ","))
+    text = _THOUSANDS.sub(lambda number: re.sub(r"[^0-9]", "", number.group()), text)
     text = _join(_TOKEN.findall(_TEXT.sub(_spell_text, text))).lstrip(" ,;:*").rstrip(" .,;:*\\")
     text = _FRACTION.sub(_spell_fraction, text)
     text = _BRACED_CHARACTER.sub(r"\1\2", _ROOT.sub(r"\\sqrt\1{\2}", text)).replace("} ", "}")
