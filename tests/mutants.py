@@ -383,12 +383,6 @@ MUTANTS = (
         "if self.is_finished and (sampler :=",
     ),
     Mutant(
-        "training's context counts two attempts however many there are",
-        "bench/experiment.py",
-        'said=said * (getattr(method, "num_attempts", 2) - 1)',
-        "said=said",
-    ),
-    Mutant(
         "a prompt's tokens are left out of the context it needs",
         "bench/policies/fit.py",
         "longest = fixed + num_replies * max_tokens",
