@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.episode import Sampling
-from bench.fingerprints import problem_contents, row_fingerprint, table_fingerprint
+from bench.fingerprints import claimed, problem_contents, row_fingerprint, table_fingerprint
 from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
 from bench.metrics import summarise
@@ -249,7 +249,8 @@ def _evaluate(
     prompts = {problem.id: task.prompt(problem) for problem in problems}
     player = Player(task, verifier, seed=seed)
     progress = run.tracker.progress(name, total=len(problems))
-    parts = run.parts(name, {"at_once": _PROBLEMS_AT_ONCE, "trained": run.training, **fingerprints})
+    config = claimed(fingerprints["config"])  # another batch size or device is no reason to begin again
+    parts = run.parts(name, {"at_once": _PROBLEMS_AT_ONCE, "trained": run.training, **fingerprints, "config": config})
     for first in range(0, len(problems), _PROBLEMS_AT_ONCE):
         part = problems[first : first + _PROBLEMS_AT_ONCE]
         if not parts.take_next():

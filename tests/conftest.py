@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,10 @@ from tests.tiny_model import save_tiny_model
 
 if not sys.platform.startswith("linux"):
     pytest.exit(f"the tests run on Linux, and this is {sys.platform}; use WSL2 or a container", returncode=2)
+
+# No test fails on time: machines are shared.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 
