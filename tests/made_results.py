@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.episode import Attempt, Completion, Episode, Grade, Problem, Verdict
 from bench.results import Run, RunKey
@@ -51,6 +52,8 @@ def make_run(
     num_attempts: int = 2,
     num_updates: int = 20,
     chances: Mapping[str, tuple[float, float, float]] = CHANCES,
+    table: Mapping[str, Any] | None = None,
+    row: Mapping[str, Any] | None = None,
 ) -> Path:
     """A finished run: its folder. `num_updates` rows of training log, none for the base."""
     rng = random.Random(f"{method} {task} {model} {seed}")
@@ -76,5 +79,10 @@ def make_run(
             for update in range(0, num_updates + 1, 5):
                 told = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
                 run.log(update=update, stage=method, **told)
-        run.save_evaluation("greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, MANIFEST)
+        manifest = {
+            **MANIFEST,
+            "table": {"problems": {"num": num_problems, "digest": "0"}, **(table or {})},
+            "row": {"method": {}, "training": {"alpha": 10}, **(row or {})},
+        }
+        run.save_evaluation("greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, manifest)
         return run.folder

@@ -36,6 +36,7 @@ TESTS = (
     "tests/test_task_math.py",
     "tests/test_balance.py",
     "tests/test_kl_baseline.py",
+    "tests/test_apart.py",
     "tests/test_precision.py",
     "tests/test_reinforce.py",
     "tests/test_experiment.py",
@@ -183,6 +184,18 @@ MUTANTS = (
         "bench/training/reinforce.py",
         "if skips.in_a_row:",
         "if False:",
+    ),
+    Mutant(
+        "seeds of other hyperparameters are averaged",
+        "bench/reporting/apart.py",
+        'rows = [dumps(each.get("row"), sort_keys=True) for each in manifests]',
+        'rows = ["" for each in manifests]',
+    ),
+    Mutant(
+        "methods on other problems share a table",
+        "bench/reporting/apart.py",
+        'tables = [dumps(each.get("table"), sort_keys=True) for each in manifests]',
+        'tables = ["" for each in manifests]',
     ),
     Mutant(
         "loss on the bridge",

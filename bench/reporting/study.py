@@ -1,20 +1,25 @@
 """What the results folder holds, grouped for comparing.
 
-A setting is one task, model and variant; a cell is one method in it, with all its seeds.
+A setting is one task, model and variant, and one part of it where its runs cannot all be compared; a cell is one method
+in it, with all its seeds.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 
 from bench.metrics import Estimate, estimate
+from bench.reporting.apart import parts_of
 from bench.reporting.style import method_order, setting_label
-from bench.results import RunFolder, RunKey, find_runs, load_episodes
+from bench.results import RunFolder, RunKey, find_runs
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +29,17 @@ class Setting:
     task: str
     model: str
     variant: str
+    part: str = ""  # "(b)", "(c)", ...: see bench.reporting.apart
+    why: str = field(default="", compare=False)  # how a part differs from the plain one
 
     @property
     def label(self) -> str:
-        return setting_label(self.task, self.model, self.variant)
+        return f"{setting_label(self.task, self.model, self.variant)} {self.part}".rstrip()
 
     @property
-    def place(self) -> tuple[str, str, bool, str]:
+    def place(self) -> tuple[str, str, bool, str, str]:
         """Sort key: the variant `main` comes before the others."""
-        return (self.task, self.model, self.variant != "main", self.variant)
+        return (self.task, self.model, self.variant != "main", self.variant, self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +66,45 @@ def setting_of(key: RunKey) -> Setting:
 
 def find_cells(results: Path, *, evaluation: str, only: Collection[RunKey] | None = None) -> list[Cell]:
     """The cells with at least one finished run of an evaluation, by setting and then in the methods' order."""
-    finished = [
-        run for run in find_runs(results) if evaluation in run.evaluations() and (only is None or run.key in only)
-    ]
-    if not finished:
-        return []
-    episodes = load_episodes(results, evaluation=evaluation)
-    finished.sort(key=lambda run: (setting_of(run.key).place, method_order(run.key.method), run.key.seed))
+    frames = _readable(results, evaluation=evaluation, only=only)
+    finished = [run for run in find_runs(results) if run.key in frames]
+    settings = _settings(finished, evaluation)
+    finished.sort(key=lambda run: (settings[run.key].place, method_order(run.key.method), run.key.seed))
     cells = []
-    for (setting, method), runs in groupby(finished, key=lambda run: (setting_of(run.key), run.key.method)):
+    for (setting, method), runs in groupby(finished, key=lambda run: (settings[run.key], run.key.method)):
         runs = tuple(runs)
-        rows = episodes[
-            (episodes["method"] == method)
-            & (episodes["task"] == setting.task)
-            & (episodes["model"] == setting.model)
-            & (episodes["variant"] == setting.variant)
-            & episodes["seed"].isin([run.key.seed for run in runs])
-        ].dropna(axis="columns", how="all")
+        rows = pd.concat([frames[run.key] for run in runs], ignore_index=True).dropna(axis="columns", how="all")
         try:
             estimates = estimate(rows)
         except ValueError as error:
             raise ValueError(f"{method} on {setting.label}: {error}") from error
         cells.append(Cell(method, setting, runs, rows, estimates))
     return cells
+
+
+def _readable(results: Path, *, evaluation: str, only: Collection[RunKey] | None) -> dict[RunKey, pd.DataFrame]:
+    """The episodes of every finished run; one that is damaged is named in the log and left out."""
+    frames = {}
+    for run in find_runs(results):
+        if evaluation in run.evaluations() and (only is None or run.key in only):
+            try:
+                frames[run.key] = run.episodes(evaluation)
+            except ValueError as error:
+                _LOG.warning("left out: %s", error)
+    return frames
+
+
+def _settings(finished: list[RunFolder], evaluation: str) -> dict[RunKey, Setting]:
+    """Each run's setting, with the part of it that it can be compared in."""
+    found = {}
+    for setting, group in groupby(
+        sorted(finished, key=lambda run: setting_of(run.key).place), key=lambda run: setting_of(run.key)
+    ):
+        runs = list(group)
+        parts = parts_of(runs, [run.manifest(evaluation) for run in runs])
+        for run, part in zip(runs, parts, strict=True):
+            found[run.key] = replace(setting, part=part.name, why=part.why)
+    return found
 
 
 def by_setting(cells: list[Cell]) -> list[tuple[Setting, list[Cell]]]:

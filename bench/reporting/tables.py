@@ -62,6 +62,8 @@ def setting_notes(cells: list[Cell]) -> str:
     """What the paper's numbers were measured on, and which settings here are not that."""
     notes = []
     for setting, group in by_setting(cells):
+        if setting.part:
+            notes.append(f"{setting.label} is kept apart, since it {setting.why}.")
         tables = [table for table in paper_tables() if table.task == setting.task and setting.variant == "main"]
         if not tables:
             notes.append(f"{setting.label}: the paper has no such setting.")

@@ -1,0 +1,62 @@
+"""Runs that cannot be compared stand in rows of their own, with a sentence on what keeps them apart."""
+
+from pathlib import Path
+
+from bench.reporting.claims import findings
+from bench.reporting.study import base_of, find_cells
+from bench.reporting.tables import setting_notes
+from tests.made_results import make_run
+
+
+def rows(results: Path) -> dict[tuple[str, str], list[int]]:
+    cells = find_cells(results, evaluation="greedy")
+    return {(cell.setting.label, cell.method): cell.seeds for cell in cells}
+
+
+def notes(results: Path) -> str:
+    return setting_notes(find_cells(results, evaluation="greedy"))
+
+
+def test_runs_alike_in_both_fingerprints_are_one_row(tmp_path: Path):
+    for seed in (0, 1):
+        make_run(tmp_path, "score", seed)
+    assert rows(tmp_path) == {("math · mini", "score"): [0, 1]}
+    assert "kept apart" not in notes(tmp_path)
+
+
+def test_seeds_that_differ_in_a_hyperparameter_in_data_and_in_split_size_are_rows_apart(tmp_path: Path):
+    for seed in (0, 1):
+        make_run(tmp_path, "base", seed)
+        make_run(tmp_path, "score", seed)
+    make_run(tmp_path, "score", 2, row={"training": {"alpha": 0}})
+    make_run(tmp_path, "score", 3, table={"problems": {"num": 60, "digest": "other"}})
+    make_run(tmp_path, "score", 4, num_problems=50)
+    found = rows(tmp_path)
+    assert found["math · mini", "score"] == [0, 1]
+    assert sorted(found.values()) == [[0, 1], [0, 1], [2], [3], [4]]
+    assert len({label for label, _ in found}) == 4
+    told = notes(tmp_path)
+    assert "training.alpha: 0 instead of 10" in told
+    assert "problems.digest: other instead of 0" in told
+    assert "problems.num: 50 instead of 60" in told
+    assert findings(find_cells(tmp_path, evaluation="greedy"))
+
+
+def test_a_part_is_compared_with_the_base_of_its_own_part_alone(tmp_path: Path):
+    make_run(tmp_path, "base", 0)
+    make_run(tmp_path, "score", 0)
+    make_run(tmp_path, "score", 1, num_problems=50)
+    cells = find_cells(tmp_path, evaluation="greedy")
+    bases = {cell.setting.label: base_of(cell, cells) for cell in cells if cell.method == "score"}
+    assert bases["math · mini"] is not None
+    assert bases["math · mini (b)"] is None
+
+
+def test_a_manifest_without_fingerprints_is_kept_apart_from_one_that_has_them(tmp_path: Path):
+    make_run(tmp_path, "score", 0)
+    make_run(tmp_path, "score", 1)
+    path = make_run(tmp_path, "score", 2) / "greedy" / "manifest.json"
+    text = path.read_text()
+    path.write_text(text.replace('"table"', '"no_table"').replace('"row"', '"no_row"'))
+    assert rows(tmp_path) == {("math · mini", "score"): [0, 1], ("math · mini (b)", "score"): [2]}
+    assert "run it again" in notes(tmp_path)
