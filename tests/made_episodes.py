@@ -74,3 +74,6 @@ class Riddles:
 
     def canonical_id(self, raw: str | int) -> str:
         return str(raw)
+
+    def revisions(self) -> dict[str, str]:
+        return {}

@@ -120,6 +120,34 @@ def test_the_schedule_warms_up_and_then_falls_to_zero():
     assert [cosine.rate_at(update, num_updates=4) for update in (0, 2, 4)] == pytest.approx([1.0, 0.5, 0.0])
 
 
+def moved(learner: Learner, episodes: list[Episode], optimizer: Optimizer, *, num_updates: int) -> list[torch.Tensor]:
+    """How far each update of a stage, and one after its end, moves each weight."""
+    learner.begin(optimizer, num_updates=num_updates, kl_estimator=KLEstimator.exact)
+    moves = []
+    for _ in range(num_updates + 1):
+        before = torch.nn.utils.parameters_to_vector(learner.model.parameters()).detach().clone()
+        learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+        moves.append((torch.nn.utils.parameters_to_vector(learner.model.parameters()) - before).detach().abs())
+    return moves
+
+
+def test_weights_move_by_the_schedules_rate(tiny_learner: Learner, episodes: list[Episode]):
+    """Adam's first step moves a weight by the learning rate, whatever its gradient; at the rate 0 nothing moves."""
+    optimizer = Optimizer(learning_rate=0.08, schedule=Schedule.linear, warmup_updates=4)
+    first, *_, beyond = moved(tiny_learner, episodes, optimizer, num_updates=5)
+    assert first.max().item() == pytest.approx(0.02, rel=1e-3)
+    assert beyond.max().item() == 0
+
+
+def test_a_gradient_is_cut_to_the_largest_norm_before_the_step(tiny_learner: Learner, episodes: list[Episode]):
+    """Adam divides by a gradient's size plus `eps`: by 1 alone, where the gradient is small, as in plain descent."""
+    optimizer = Optimizer(learning_rate=100.0, eps=1.0, max_grad_norm=1e-3)
+    first, _ = moved(tiny_learner, episodes, optimizer, num_updates=1)
+    assert first.norm().item() == pytest.approx(100.0 * 1e-3, rel=1e-2)
+    told = tiny_learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    assert told["grad_norm"] > 1e-2
+
+
 def test_a_conversation_that_cannot_fit_the_context_is_refused_with_the_cure(tmp_path: Path):
     folder = save_tiny_model(tmp_path / "short", context=64)
     learner = Transformers(path=str(folder), threads=1, device="cpu").build(str)

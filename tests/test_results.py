@@ -1,6 +1,7 @@
 """Run folders: claims, crashes, readers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -167,18 +168,23 @@ def test_a_crash_between_checkpoints_leaves_the_older_one(tmp_path: Path):
         assert (run.state_folder / "state").exists()
 
 
-def test_edit_ratios_are_distances_over_lengths():
-    row = episode_row(
-        type(played := episode((0, 1)))(
-            played.problem,
-            0,
-            played.token_ids,
-            played.spans,
-            (attempt(correct=False, text="abcd"), attempt(correct=True, text="abXd")),
-        )
-    )
-    # One substitution: two of eight characters when it counts as deletion and insertion, one of four when it does not.
-    assert (row["edit_indel_2"], row["edit_levenshtein_2"]) == (0.25, 0.25)
+@pytest.mark.parametrize(
+    ("second", "indel", "levenshtein"),
+    [
+        # One substitution: two of eight characters as a deletion and an insertion, one of four as itself.
+        ("abXd", 2 / 8, 1 / 4),
+        # Nothing in common: nine characters go or come, or four are substituted and one is inserted.
+        ("xyzwv", 9 / 9, 5 / 5),
+        # Two insertions: two of ten, two of six.
+        ("abcdef", 2 / 10, 2 / 6),
+        # A substitution and an insertion: three of nine, two of five.
+        ("aXcde", 3 / 9, 2 / 5),
+    ],
+)
+def test_edit_ratios_are_distances_over_lengths(second: str, indel: float, levenshtein: float):
+    attempts = (attempt(correct=False, text="abcd"), attempt(correct=True, text=second))
+    row = episode_row(replace(episode((0, 1)), attempts=attempts))
+    assert (row["edit_indel_2"], row["edit_levenshtein_2"]) == pytest.approx((indel, levenshtein))
     assert row["changed_2"]
 
 
