@@ -60,3 +60,25 @@ def test_a_manifest_without_fingerprints_is_kept_apart_from_one_that_has_them(tm
     path.write_text(text.replace('"table"', '"no_table"').replace('"row"', '"no_row"'))
     assert rows(tmp_path) == {("math · mini", "score"): [0, 1], ("math · mini (b)", "score"): [2]}
     assert "run it again" in notes(tmp_path)
+
+
+def test_no_two_parts_share_a_name_however_many_there_are(tmp_path: Path):
+    for seed in range(29):
+        make_run(tmp_path, "score", seed, num_problems=5, num_updates=0, row={"training": {"alpha": seed}})
+    cells = find_cells(tmp_path, evaluation="greedy")
+    assert [cell.seeds for cell in cells if len(cell.seeds) > 1] == []
+    assert len({cell.setting.label for cell in cells}) == 29
+
+
+def test_each_method_of_a_part_has_its_own_reason_and_a_run_both_of_its_differences(tmp_path: Path):
+    for method in ("score", "star"):
+        for seed in (0, 1):
+            make_run(tmp_path, method, seed)
+    make_run(tmp_path, "score", 2, row={"training": {"alpha": 0}})
+    make_run(tmp_path, "star", 2, row={"method": {"num_iterations": 1}})
+    make_run(tmp_path, "score", 3, num_problems=50)
+    make_run(tmp_path, "score", 4, num_problems=50, row={"training": {"alpha": 3}})
+    told = notes(tmp_path)
+    assert "SCoRe differs in training.alpha: 0 instead of 10" in told
+    assert "differs in method.num_iterations: 1 instead of None" in told
+    assert "problems.num: 50 instead of 60, and in training.alpha: 3 instead of 10" in told

@@ -48,7 +48,7 @@ def table(results: Path, name: str) -> pd.DataFrame:
 def test_the_main_table_has_a_row_per_method_and_setting_with_intervals(reported: Path) -> None:
     main_table = table(reported, "main")
     bounds = [f"{metric}{suffix}" for metric in FIVE for suffix in ("", "_low", "_high")]
-    assert list(main_table)[:20] == ["method", "task", "model", "variant", "num_seeds", *bounds]
+    assert list(main_table)[:21] == ["method", "task", "model", "variant", "part", "num_seeds", *bounds]
     assert list(main_table["method"]) == ["my_idea", "base", "pair_sft", "score"]
     episodes = load_episodes(reported)
     ours = episodes[episodes["method"] == "score"]
@@ -180,7 +180,7 @@ def test_a_seed_with_other_problems_ends_no_report_and_is_a_row_of_its_own(
     make_run(tmp_path, "base", 1, num_problems=11)
     assert main(["--results", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "math · mini (b) is kept apart, since it differs in problems.num" in said
+    assert "math · mini (b) is kept apart: Base differs in problems.num" in said
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "episodes.parquet"])

@@ -46,20 +46,27 @@ def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Mapping[str, Any]]) 
         for run, table, row in zip(runs, tables, rows, strict=True)
     ]
     order = {place: number for number, place in enumerate(sorted(set(places)))}
-    plain = [manifests[number] for number, place in enumerate(places) if place == (0, 0)]
-    methods = {runs[number].key.method: manifests[number] for number, place in enumerate(places) if place == (0, 0)}
+    table_of = {place: manifest.get("table") for place, manifest in zip(places, manifests, strict=True)}
+    row_of = {
+        (run.key.method, place): manifest.get("row")
+        for run, place, manifest in zip(runs, places, manifests, strict=True)
+    }
     found = []
-    for run, manifest, place in zip(runs, manifests, places, strict=True):
+    for run, place in zip(runs, places, strict=True):
         if order[place] == 0:
             found.append(Part())
             continue
-        name = f"({ascii_lowercase[min(order[place], 25)]})"
-        if place[0]:
-            told = _differing(manifest.get("table"), plain[0].get("table"))
-        else:
-            told = _differing(manifest.get("row"), methods[run.key.method].get("row"))
-        found.append(Part(name, f"differs in {told}"))
+        told = [_differing(table_of[place], table_of[0, 0])] if place[0] else []
+        if place[1]:
+            told.append(_differing(row_of[run.key.method, place], row_of[run.key.method, (place[0], 0)]))
+        found.append(Part(f"({_letters(order[place])})", f"differs in {', and in '.join(told)}"))
     return found
+
+
+def _letters(number: int) -> str:
+    """1 is b, 25 is z, 26 is aa: no two parts share a name, or they would be averaged."""
+    before, last = divmod(number, len(ascii_lowercase))
+    return (_letters(before - 1) if before else "") + ascii_lowercase[last]
 
 
 def _ranks(prints: Sequence[str]) -> dict[str, int]:

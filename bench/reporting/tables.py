@@ -63,7 +63,8 @@ def setting_notes(cells: list[Cell]) -> str:
     notes = []
     for setting, group in by_setting(cells):
         if setting.part:
-            notes.append(f"{setting.label} is kept apart, since it {setting.why}.")
+            reasons = dict.fromkeys(f"{method_style(cell.method).label} {cell.setting.why}" for cell in group)
+            notes.append(f"{setting.label} is kept apart: {'; '.join(reasons)}.")
         tables = [table for table in paper_tables() if table.task == setting.task and setting.variant == "main"]
         if not tables:
             notes.append(f"{setting.label}: the paper has no such setting.")
@@ -159,8 +160,8 @@ def budget_table(cells: list[Cell], *, evaluation: str) -> Table:
     numbers, shown = [], []
     for cell in cells:
         manifests = [run.manifest(evaluation) for run in cell.runs]
-        means = {key: _mean(manifest["budget"].get(key) for manifest in manifests) for key in BUDGET}
-        unit = " and ".join(sorted({manifest["token_unit"] for manifest in manifests}))
+        means = {key: _mean(manifest.get("budget", {}).get(key) for manifest in manifests) for key in BUDGET}
+        unit = " and ".join(sorted({manifest.get("token_unit", "unknown") for manifest in manifests}))
         numbers.append(identity(cell) | {"num_seeds": len(manifests)} | means | {"token_unit": unit})
         row = {"Setting": cell.setting.label, "Method": method_style(cell.method).label}
         spent = {label: "unknown" if (mean := means[key]) is None else f"{mean:,.0f}" for key, label in BUDGET.items()}
@@ -180,7 +181,13 @@ def _mean(spent: Iterable[float | None]) -> float | None:
 
 def identity(cell: Cell) -> dict[str, object]:
     setting = cell.setting
-    return {"method": cell.method, "task": setting.task, "model": setting.model, "variant": setting.variant}
+    return {
+        "method": cell.method,
+        "task": setting.task,
+        "model": setting.model,
+        "variant": setting.variant,
+        "part": setting.part,
+    }
 
 
 def estimate_columns(estimates: Mapping[str, Estimate]) -> dict[str, float | None]:
