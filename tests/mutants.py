@@ -46,6 +46,7 @@ TESTS = (
     "tests/test_task_hub.py",
     "tests/test_provenance.py",
     "tests/test_tracking.py",
+    "tests/test_reply_formats.py",
 )
 
 
@@ -491,6 +492,36 @@ MUTANTS = (
         "bench/experiment.py",
         "player = Player(task, verifier, seed=experiment.seed)",
         "player = Player(task, verifier, seed=0)",
+    ),
+    Mutant(
+        "a reply is not cut at its [DONE]",
+        "bench/grading/reply_format.py",
+        "            if holds_code(part):\n                return part\n            start = marker.end()",
+        "            if holds_code(part):\n                return text[start:]\n            start = marker.end()",
+    ),
+    Mutant(
+        "a reply is not cut where it invents a task",
+        "bench/grading/reply_format.py",
+        "if holds_code(part):  # what follows is a further task",
+        "if False:  # what follows is a further task",
+    ),
+    Mutant(
+        "a marker in a string literal closes a reply",
+        "bench/grading/reply_format.py",
+        "            if text.startswith(quote, end):",
+        "            if False:",
+    ),
+    Mutant(
+        "a fence that is closed and never opened is taken for an opening",
+        "bench/grading/reply_format.py",
+        "    yield [before, *fenced_blocks(",
+        "    _ = [before, *fenced_blocks(",
+    ),
+    Mutant(
+        "a function's own variables count as names of the program",
+        "bench/grading/demonstrations.py",
+        "update(_from_outside(node))",
+        "update(loaded(node))",
     ),
 )
 

@@ -1,10 +1,16 @@
 """One program in every format of a reply: the program that is meant is the one that is read."""
 
+from collections.abc import Iterator
+from re import Match, Pattern
+
 import pytest
 
-from bench.episode import UnitTests
+from bench.episode import Grade, Problem, UnitTests
+from bench.grading import reply_format
 from bench.grading.code_extraction import assemble, extract_program
-from tests.reply_formats import BODIES, REPLIES, Answer, Reply
+from bench.grading.programs import ProgramVerifier
+from bench.grading.verifier import Grading
+from tests.reply_formats import BODIES, REPLIES, WRITTEN, Answer, Reply
 
 DOUBLE = UnitTests(asserts=("assert double(2) == 4",))
 ADD = UnitTests(
@@ -59,3 +65,64 @@ def test_what_only_looks_like_a_marker_or_a_demonstration_stays(reply: str, give
 def test_a_program_that_does_not_parse_is_closed_by_its_marker_too() -> None:
     reply = "def double(x:\n    return 2 * x\n[DONE]\n\n[BEGIN]\ndef double(x):\n    return 2 * x\n[DONE]"
     assert extract_program(reply, DOUBLE) == "def double(x:\n    return 2 * x"
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[ProgramVerifier]:
+    with ProgramVerifier(Grading(workers=1, program_seconds=2, memory_mb=512)) as verifier:
+        yield verifier
+
+
+RIGHT, WRONG = "def double(x):\n    return 2 * x", "def double(x):\n    return 3 * x"
+
+
+@pytest.mark.parametrize(("code", "other", "grade"), [(WRONG, RIGHT, Grade.WRONG), (RIGHT, WRONG, Grade.CORRECT)])
+def test_a_verdict_is_on_the_replys_own_program(verifier: ProgramVerifier, code: str, other: str, grade: Grade) -> None:
+    """Of right and wrong programs alike; every format here also shows, or is followed by, the opposite one."""
+    names = [f"{name}; two invented tasks" for name in WRITTEN]
+    names += [name for name in REPLIES if "quoted" in name or "once more" in name or "second thoughts" in name]
+    answer = Answer("double", "Write a function that doubles.", code, other)
+    problem = Problem("p", "", "", tests=DOUBLE)
+    verdicts = {name: verifier.submit(problem, REPLIES[name](answer)) for name in names}
+    grades = {name: verdict.result().grade for name, verdict in verdicts.items()}
+    assert {name: found for name, found in grades.items() if found is not grade} == {}
+
+
+class _Counted:
+    """A pattern that counts the characters it reads."""
+
+    def __init__(self, pattern: Pattern[str]) -> None:
+        self.pattern, self.num_read = pattern, 0
+
+    def match(self, text: str, place: int) -> Match[str] | None:
+        found = self.pattern.match(text, place)
+        self.num_read += found.end() - place if found else 0
+        return found
+
+
+@pytest.mark.parametrize("unit", ['\\"""\n', "\\'''\n", '"\\', "'\\", '"""\\', "'a\\\n", '" \\"""'])
+def test_quotes_that_are_never_closed_are_read_a_bounded_number_of_times(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = {quote: _Counted(pattern) for quote, pattern in reply_format._INSIDE.items()}
+    monkeypatch.setattr(reply_format, "_INSIDE", counted)
+    text = unit * 500 + "[DONE]"
+    list(reply_format._outside_literals(text))
+    assert 0 < sum(pattern.num_read for pattern in counted.values()) <= 2 * len(text)
+
+
+@pytest.mark.parametrize("opened", ['"', "'", '"""', "'''"])
+def test_a_quote_that_is_never_closed_hides_no_marker(opened: str) -> None:
+    (marker,) = reply_format._outside_literals(f"x = {opened}a\\{opened[0]}\n[DONE]")
+    assert marker["closes"]
+
+
+def test_a_functions_own_variable_is_not_a_name_that_the_program_needs() -> None:
+    reply = "def double(x):\n    result = 2 * x\n    return result\n\nresult = double(int(input()))\n[DONE]"
+    assert extract_program(reply, DOUBLE) == "def double(x):\n    result = 2 * x\n    return result"
+
+
+@pytest.mark.parametrize("shown", ["n = numbers[0]\nadd(n, 3)", "values[0] == 5"])
+def test_a_fence_that_closes_a_body_opens_none_so_the_next_ones_inside_is_no_part_of_it(shown: str) -> None:
+    reply = f"    return a + b\n```\nIt is used like this:\n```\n{shown}\n```\n"
+    assert result(reply, ADD, "add(2, 3)") == 5

@@ -14,11 +14,20 @@ from collections.abc import Callable, Iterator
 _MARKER = re.compile(
     r"(?P<opens>\[(?:BEGIN|PYTHON)\][ \t]*\n?)|(?P<closes>\[/?DONE\]|\[/PYTHON\])"
     r"|(?P<task>You are an expert Python programmer, and here is your task)"
-    # Markers in string literals are none. A quote after a letter is an apostrophe, one that is not closed no literal.
-    r"""|(?<!\w)[rbfuRBFU]{0,2}(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}"""
-    r"""|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""",
-    re.DOTALL,
+    # Markers in string literals are none. A quote after a letter is an apostrophe.
+    r"""|(?<!\w)[rbfuRBFU]{0,2}(?P<quote>\"{3}|'{3}|"|')""",
 )
+# All that may stand in a literal before its closing quote, or before what shows that there is none.
+_INSIDE = {
+    quote: re.compile(pattern, re.DOTALL)
+    for quote, pattern in (
+        ('"', r'(?:\\.|[^"\\\n])*+'),
+        ("'", r"(?:\\.|[^'\\\n])*+"),
+        ('"""', r'(?:\\.|(?!""")[^\\])*+'),
+        ("'''", r"(?:\\.|(?!''')[^\\])*+"),
+    )
+}
+_MARKER_NAME = re.compile(r"(?<![\[/])\b(?:DONE|BEGIN|PYTHON)\b")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*$")
 _CODE_BEFORE_FENCE = re.compile(r"^([^`\n]*[^`\s])[ \t]*```[ \t]*$", re.MULTILINE)
 _CODE_AFTER_FENCE = re.compile(
@@ -111,13 +120,34 @@ def _fenced(text: str) -> Iterator[tuple[str | None, list[str]]]:
 
 
 def _markers(text: str) -> Iterator[re.Match[str]]:
-    """The markers that are neither code nor part of a longer comment."""
-    for match in _MARKER.finditer(text):
+    """The markers that are neither in a string literal nor code nor part of a longer comment."""
+    named = _MARKER_NAME.search(text)
+    for match in _outside_literals(text):
         if match["opens"] or match["closes"]:
             before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-            if before and re.search(r"(?<![\[/])\b(?:DONE|BEGIN|PYTHON)\b", text[: match.start()]):
+            if before and named and named.end() <= match.start():
                 continue  # `queue = [DONE]` of a program that has such a name
             if "#" in before and not before.endswith("#"):
                 continue
-        if match.lastgroup:
+        yield match
+
+
+def _outside_literals(text: str) -> Iterator[re.Match[str]]:
+    """What looks like a marker and stands in no string literal; each character is read a bounded number of times.
+
+    Where a literal is never closed, the quotes of its kind that follow in its reach are escaped ones, and those close
+    nothing either: so they are not followed to its end again.
+    """
+    place, reach = 0, dict.fromkeys(_INSIDE, 0)
+    while match := _MARKER.search(text, place):
+        place, quote = match.end(), match["quote"]
+        if not quote:
             yield match
+        elif place >= reach[quote]:
+            inside = _INSIDE[quote].match(text, place)
+            reach[quote] = end = inside.end() if inside else place
+            if text.startswith(quote, end):
+                place = end + len(quote)
+                continue
+        if quote and len(quote) == 3:
+            place -= 1  # not closed: an empty literal, and whatever its third quote begins
