@@ -182,14 +182,6 @@ class Run:
         """What a finished evaluation recorded; None if it has not finished."""
         return _read_json(self.folder / evaluation / "manifest.json")
 
-    def save_evaluation(
-        self, evaluation: str, episodes: Sequence[Episode], prompts: Mapping[str, str], manifest: Mapping[str, Any]
-    ) -> None:
-        """An evaluation of one part. `prompts` is the first user message by problem id."""
-        parts = self.parts(evaluation, {})
-        parts.write_next(episodes, prompts, {})
-        self.finish_evaluation(evaluation, parts, {"num_problems": len(prompts), **manifest})
-
     def parts(self, evaluation: str, asked: Mapping[str, Any]) -> Parts:
         """Where an evaluation that is under way collects its conversations; `asked` says what it is of."""
         return Parts(self.folder / evaluation / "parts", asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ def make_episode(
         attempts.append(Attempt(completion, Verdict(grade, answer, seconds=0.001)))
     problem = Problem(problem_id, question="2 + 2?", gold="4", level=level)
     return Episode(problem, sample, token_ids=(), spans=((0, 0),) * len(grades), attempts=tuple(attempts))
+
+
+def save_evaluation(
+    run: Run, evaluation: str, episodes: Sequence[Episode], prompts: Mapping[str, str], manifest: Mapping[str, Any]
+) -> None:
+    """A finished evaluation of one part. `prompts` is the first user message by problem id."""
+    parts = run.parts(evaluation, {})
+    parts.write_next(episodes, prompts, {})
+    run.finish_evaluation(evaluation, parts, {"num_problems": len(prompts), **manifest})
 
 
 def make_run(
@@ -84,5 +93,5 @@ def make_run(
             "table": {"problems": {"num": num_problems, "digest": "0"}, **(table or {})},
             "row": {"method": {}, "training": {"alpha": 10}, **(row or {})},
         }
-        run.save_evaluation("greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, manifest)
+        save_evaluation(run, "greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, manifest)
         return run.folder

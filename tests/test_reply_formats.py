@@ -5,27 +5,13 @@ from re import Match, Pattern
 
 import pytest
 
-from bench.episode import Grade, Problem, UnitTests
+from bench.episode import Grade, Problem
 from bench.grading import reply_format
-from bench.grading.code_extraction import assemble, extract_program
+from bench.grading.code_extraction import extract_program
 from bench.grading.programs import ProgramVerifier
 from bench.grading.verifier import Grading
+from tests.extracted import ADD, DOUBLE, result
 from tests.reply_formats import BODIES, REPLIES, WRITTEN, Answer, Reply
-
-DOUBLE = UnitTests(asserts=("assert double(2) == 4",))
-ADD = UnitTests(
-    check="def check(candidate):\n    assert candidate(2, 3) == 5\n",
-    entry_point="add",
-    preamble='def add(a, b):\n    """Add two numbers."""\n',
-)
-
-
-def result(reply: str, tests: UnitTests, call: str) -> object:
-    code = extract_program(reply, tests)
-    assert code is not None
-    namespace: dict[str, object] = {"__name__": "solution"}
-    exec(assemble(tests, code), namespace)
-    return eval(call, namespace)
 
 
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)

@@ -21,7 +21,7 @@ from bench.reporting.study import find_cells
 from bench.reporting.terminal import print_main_table
 from bench.results import Run, RunKey, load_episodes
 from tests.made_episodes import episode
-from tests.made_results import CHANCES, MANIFEST, make_run
+from tests.made_results import CHANCES, MANIFEST, make_run, save_evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ("overview", "edit_distance", "edit_distance_training", "levels", "attempts")
@@ -295,7 +295,7 @@ def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys
     key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
     config = {"task": {"source": "local"}}
     with Run.claim(key, tmp_path, config) as run:
-        run.save_evaluation("greedy", played, {episode.problem.id: "?" for episode in played}, MANIFEST)
+        save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, MANIFEST)
     print_main_table(tmp_path)
     told = " ".join(capsys.readouterr().out.split())
     assert "would be 0.0 / 50.0 / 50.0 / 50.0 / 0.0" in told
@@ -322,7 +322,7 @@ def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
     problem = replace(whole.problem, gold="\\frac{1}{2}")
     key = RunKey(method="base", task="math", model="m", variant="main", seed=0)
     with Run.claim(key, tmp_path, {"task": {"source": "local"}}) as run:
-        run.save_evaluation("greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
+        save_evaluation(run, "greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
     (cell,) = find_cells(tmp_path, evaluation="greedy")
     by_meaning = regraded(cell, grader="math_verify", evaluation="greedy").estimates
     by_string = regraded(cell, grader="hendrycks", evaluation="greedy").estimates

@@ -10,6 +10,7 @@ import pytest
 from bench.records import answer_changed, episode_row
 from bench.results import Run, RunKey, find_runs, load_episodes, log_of
 from tests.made_episodes import attempt, episode
+from tests.made_results import save_evaluation
 
 KEY = RunKey(method="score", task="math", model="mini", variant="main", seed=0)
 CONFIG = {"method": {"name": "score", "alpha": 10.0}, "seed": 0, "jobs": 2, "evaluations": {"greedy": {}}}
@@ -21,7 +22,7 @@ def touch(folder: Path) -> None:
 
 def save(run: Run, *, problems: int = 3) -> None:
     episodes = [episode((place % 2, 1), problem=f"p{place}") for place in range(problems)]
-    run.save_evaluation("greedy", episodes, {e.problem.id: "?" for e in episodes}, {"asked": {}})
+    save_evaluation(run, "greedy", episodes, {e.problem.id: "?" for e in episodes}, {"asked": {}})
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path):

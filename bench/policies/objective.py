@@ -12,7 +12,7 @@ The divergence of a *sequence* has two gradients: that of each position's KL giv
 probability, which leads to positions of more or less divergence. The second is the score function times the divergence
 still to come within the attempt. Dropping it (as per-token KL losses do) optimises something else; here it stays, less
 a baseline that does not depend on the sample: what is still to come, from the same position on, in the attempts of the
-problem's other samples (`others_mean`, as RLOO does for rewards). In replies of hundreds of tokens that is most of it.
+problem's other samples (`others_mean`, as RLOO does for rewards). On the miniature's short replies it hardly matters.
 
 Axis: N sampled tokens of any number of attempts, one attempt after the other.
 """

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 from bench.episode import Credit, Episode, Sampling
 from bench.files import write_file
@@ -22,6 +22,7 @@ from bench.rollout import Ledger, Player
 CONVERSATIONS_AT_ONCE = 4096
 _LENGTH_BYTES = 8
 
+T = TypeVar("T")
 Choose = Callable[[Sequence[Episode]], Sequence[Episode]]
 
 
@@ -64,43 +65,38 @@ def collect(
     return Collection(paths)
 
 
-class Collection(Sequence[Episode]):
-    """Episodes on disk, in the order in which they were collected; each is read when it is asked for."""
+class _Lazy(Sequence[T]):
+    """A sequence whose items are made each time that they are asked for."""
+
+    def __init__(self, length: int, at: Callable[[int], T]) -> None:
+        self._length = length
+        self._at = at
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        numbers = range(self._length)[index]  # of an item or of several; raises IndexError past the end
+        return self._at(numbers) if isinstance(numbers, int) else [self._at(number) for number in numbers]
+
+
+class Collection(_Lazy[Episode]):
+    """Episodes on disk, in the order in which they were collected."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._places = [(path, offset, length) for path in paths for offset, length in _records(path)[1:]]
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Episode]: ...
-    def __getitem__(self, index: int | slice) -> Episode | list[Episode]:
-        if isinstance(index, slice):
-            return [_read(*place) for place in self._places[index]]
-        return _read(*self._places[index])
+        places = [(path, offset, length) for path in paths for offset, length in _records(path)[1:]]
+        super().__init__(len(places), lambda index: _read(*places[index]))
 
 
-class Credits(Sequence[Credit]):
-    """The credit of each episode of a collection, given when it is asked for."""
+class Credits(_Lazy[Credit]):
+    """The credit of each episode of a collection."""
 
     def __init__(self, episodes: Sequence[Episode], credit: Callable[[Episode], Credit]) -> None:
-        self._episodes = episodes
-        self._credit = credit
-
-    def __len__(self) -> int:
-        return len(self._episodes)
-
-    @overload
-    def __getitem__(self, index: int) -> Credit: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Credit]: ...
-    def __getitem__(self, index: int | slice) -> Credit | list[Credit]:
-        if isinstance(index, slice):
-            return [self._credit(episode) for episode in self._episodes[index]]
-        return self._credit(self._episodes[index])
+        super().__init__(len(episodes), lambda index: credit(episodes[index]))
 
 
 def _write_chunk(path: Path, spent: Ledger, episodes: Sequence[Episode]) -> None:
