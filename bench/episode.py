@@ -62,9 +62,9 @@ class Turn:
 class Sampling:
     """How tokens are drawn: `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are the full distribution."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
+    temperature: float = 1.0  # 0: greedy
+    top_p: float = 1.0  # of the most likely tokens, as many as have this probability together; 1: all
+    top_k: int = 0  # this many of the most likely tokens; 0: all
     max_tokens: int = 1024  # per reply
 
     def __post_init__(self) -> None:

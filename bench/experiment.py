@@ -35,8 +35,8 @@ _PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enoug
 class Evaluation:
     """One way of measuring a trained model."""
 
-    split: str = "test"
-    num_attempts: int = 2
+    split: str = "test"  # train, dev or test
+    num_attempts: int = 2  # replies of a conversation that are graded
     num_samples: int = 1  # conversations per problem
     sampling: Sampling
 
@@ -58,10 +58,10 @@ class Experiment:
     training: Training
     evaluations: dict[str, Evaluation]
     grading: Grading
-    seed: int
-    variant: str
-    results: str  # folder
-    tracking: Tracking
+    seed: int  # of sampling and of the order of the problems
+    variant: str  # names other values than the files' own: other rows of the tables
+    results: str  # folder that everything is written to
+    tracking: Tracking  # a copy of the training curves in W&B, offline where there is no account; none: no copy
     jobs: int  # experiments at once; 0: one per GPU, or per core where there is none
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
+from bench import key_help
 from bench.announce import closing, opening
 from bench.catalogue import plan_job, register
 from bench.clusters import failure_of, launch, refuse_absent_cluster
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if any(argument.startswith("-") and argument not in _SWEEP for argument in arguments):
         register()
+        key_help.register()
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="experiment")(_only_shown)()
         return 0
     asked = list(arguments or _MINIATURE)

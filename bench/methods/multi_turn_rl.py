@@ -26,7 +26,7 @@ class MultiTurnRl:
     trains: ClassVar[bool] = True
 
     beta1: float  # KL coefficient of both attempts
-    discount: float
+    discount: float  # of later rewards in an attempt's return
 
     def __post_init__(self) -> None:
         if not 0 <= self.discount <= 1:

@@ -34,7 +34,7 @@ class PairSft:
 
     trains: ClassVar[bool] = True
 
-    keep_correct: bool
+    keep_correct: bool  # also keep conversations whose first attempt is correct: the paper's D+, otherwise D
 
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()

@@ -42,7 +42,7 @@ class Score:
     adaptive_beta2: bool  # scale it as training goes, so that the divergence costs that part of the reward
     stage1_fraction: float  # Stage I's part of the steps; 0 is "w/o Stage I", 1 is Stage I alone
     discount: float  # of later rewards in an attempt's return
-    baseline: Baseline
+    baseline: Baseline  # what a sample's return is compared with
     offline_fraction: float  # of Stage II's first attempts, the base model's; 1 is "w/o online turn-1 samples"
     num_attempts: int  # trained on; with three, Stage I trains the second attempt first and then the third
 

@@ -24,11 +24,11 @@ class ScoreStarStage2:
 
     trains: ClassVar[bool] = True
 
-    beta1: float  # as SCoRe's
-    beta2: float
+    beta1: float  # KL coefficient of the second attempt in Stage I, as SCoRe's
+    beta2: float  # KL coefficient of the first attempt, which Stage I holds to the base model
     stage1_fraction: float  # of the budget; STaR samples what is left of it
-    num_iterations: int
-    keep_correct: bool
+    num_iterations: int  # of STaR
+    keep_correct: bool  # also keep conversations whose first attempt is correct: the paper's D+, otherwise D
 
     def __post_init__(self) -> None:
         if not 0 < self.stage1_fraction < 1:

@@ -26,8 +26,8 @@ class Star:
 
     trains: ClassVar[bool] = True
 
-    num_iterations: int
-    keep_correct: bool
+    num_iterations: int  # of sampling, keeping what succeeded, and imitating it
+    keep_correct: bool  # also keep conversations whose first attempt is correct: the paper's D+, otherwise D
     continue_training: bool  # start an iteration from the last one's weights instead of the base model's
     loss_on_first: bool  # imitate both attempts, not only the second
 

@@ -63,12 +63,12 @@ class Transformers:
 
     trainable: ClassVar[bool] = True
 
-    path: str
+    path: str  # a local folder or a hub id
     revision: str | None = None  # of a hub's model: a commit, tag or branch; None: its main branch as it is now
     name: str = ""  # of the results' folder; empty: the path's last part
-    template: TemplateKind = TemplateKind.auto
+    template: TemplateKind = TemplateKind.auto  # what turns messages into text
     max_tokens: int = 1024  # per reply
-    # Of forward passes, samples and the reference; weights that are trained are float32 besides (see precision.py).
+    # of forward passes, samples and the reference; weights that are trained are float32 besides (see precision.py)
     dtype: Precision = Precision.float32
     # Float32 products on a GPU with 10 bits of mantissa: several times faster, and still finer than bfloat16's 7. It
     # also speeds up the vocabulary head under bfloat16. False: exact float32.
@@ -197,7 +197,7 @@ class Replay:
     trainable: ClassVar[bool] = False
     uses_gpu: ClassVar[bool] = False
 
-    path: str
+    path: str  # a JSONL file of recorded attempts
     name: str = ""  # of the results' folder; empty: the file's name
     max_tokens: int = 1  # nothing is sampled, so nothing is cut
 
@@ -227,9 +227,9 @@ class Scripted:
     trainable: ClassVar[bool] = True
     uses_gpu: ClassVar[bool] = False
 
-    replies: list[str] = field(default_factory=list)
-    name: str = "scripted"
-    max_tokens: int = 1000
+    replies: list[str] = field(default_factory=list)  # one is picked by each request's seed; at least one
+    name: str = "scripted"  # of the results' folder
+    max_tokens: int = 1000  # per reply
 
     def check(self) -> None:
         if not self.replies:

@@ -42,13 +42,13 @@ class KLEstimator(Enum):
 class Optimizer:
     """How weights follow a gradient. The paper's Table 5 fixes Adam and the learning rate only; the rest is choice."""
 
-    learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    schedule: Schedule = Schedule.constant
-    warmup_updates: int = 0
+    learning_rate: float  # its highest value
+    betas: tuple[float, float] = (0.9, 0.95)  # AdamW's decay rates of the two moments
+    eps: float = 1e-8  # AdamW's
+    weight_decay: float = 0.0  # AdamW's
+    max_grad_norm: float = 1.0  # a longer gradient is scaled down to it
+    schedule: Schedule = Schedule.constant  # of the learning rate, over a stage's updates
+    warmup_updates: int = 0  # over which the learning rate rises from 0
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0:

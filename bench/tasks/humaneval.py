@@ -30,15 +30,15 @@ class HumanEval:
     name: ClassVar[str] = "humaneval"
 
     training: Mbpp
-    prompt_template: str  # {question}
-    correction: str
-    stop_strings: list[str]
-    source: Source
-    hub_id: str
+    prompt_template: str  # the first user message, with {question}
+    correction: str  # asks for the next attempt
+    stop_strings: list[str]  # end a reply, besides the end of the model's turn
+    source: Source  # where the problems come from
+    hub_id: str  # of the data set
     revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
     path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
-    num_test: int | None = None
+    num_test: int | None = None  # as num_train, of the test split
 
     def __post_init__(self) -> None:
         refuse_idle_path(self.source, self.path)

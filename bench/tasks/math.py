@@ -29,15 +29,15 @@ class Math:
 
     name: ClassVar[str] = "math"
 
-    prompt_template: str  # {question}
-    correction: str
-    stop_strings: list[str]
-    source: Source
+    prompt_template: str  # the first user message, with {question}
+    correction: str  # asks for the next attempt
+    stop_strings: list[str]  # end a reply, besides the end of the model's turn
+    source: Source  # where the problems come from
     hub_id: str  # a data set without a train split is a test split without training problems
     revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
     path: str | None = None  # for source=local: a folder (see LAYOUT) or one file
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
-    num_test: int | None = None
+    num_test: int | None = None  # as num_train, of the test split
     num_dev: int = 0  # training problems held out as the dev split; the miniature has a dev split of its own
     gold_fixes: dict[str, str] = field(default_factory=dict)  # problem id: the gold that replaces a broken one
 

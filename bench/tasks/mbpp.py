@@ -46,20 +46,20 @@ class Mbpp:
 
     name: ClassVar[str] = "mbpp"
 
-    question_template: str  # {text} {asserts}; also how a shot is posed
-    prompt_template: str  # {question}
-    shot_template: str  # {prompt} {code}; the shots come before the prompt as they stand
+    question_template: str  # of a problem and of a shot, with {text} and {asserts}
+    prompt_template: str  # the first user message, with {question}
+    shot_template: str  # with {prompt} and {code}; the shots come before the prompt as they stand
     shots: list[int]  # task ids of MBPP's own prompt problems
-    completion_template: str  # {question}
-    correction: str
-    stop_strings: list[str]
-    source: Source
-    hub_id: str
-    hub_config: str
+    completion_template: str  # the first user message of a row that has a signature, with {question}
+    correction: str  # asks for the next attempt
+    stop_strings: list[str]  # end a reply, besides the end of the model's turn
+    source: Source  # where the problems come from
+    hub_id: str  # of the data set
+    hub_config: str  # full or sanitized
     revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
     path: str | None = None  # for source=local: mbpp.jsonl, sanitized-mbpp.json, a folder with one, or rows as above
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
-    num_test: int | None = None
+    num_test: int | None = None  # as num_train, of the test split
     num_shown_tests: int | None = None  # None: all; the others grade unseen
 
     def __post_init__(self) -> None:

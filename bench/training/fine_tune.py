@@ -26,7 +26,7 @@ class FineTuning:
     samples_per_problem: int | None  # collected per training problem in all; None: what Training.collected says
     sampling: Sampling
     num_updates: int | None  # of a method in all, over its iterations; None: as many as num_epochs make
-    num_epochs: int
+    num_epochs: int  # passes over the collected conversations
     batch_size: int  # conversations per update
     checkpoint_every: int  # updates
     optimizer: Optimizer

@@ -38,12 +38,12 @@ class Reinforcement:
     """What every reinforcement method may spend, and how it steps. One budget, shared by all (conf/training/)."""
 
     num_steps: int  # over all stages of a method
-    problems_per_step: int
-    samples_per_problem: int
+    problems_per_step: int  # a step is one update, from newly sampled conversations
+    samples_per_problem: int  # conversations per problem and step, each compared with the others
     optimizer: Optimizer
     sampling: Sampling
-    kl_estimator: KLEstimator
-    selection: Selection
+    kl_estimator: KLEstimator  # how the divergence from the base model is estimated
+    selection: Selection  # which checkpoint a stage ends with
     window: int  # steps over which the stage's reward is averaged, and between checkpoints
     alarms: Alarms = field(default_factory=Alarms)
 

@@ -1,0 +1,19 @@
+"""Commands as users type them, read by the parsers that will read them."""
+
+import shlex
+
+from hydra import initialize_config_dir
+
+from bench.catalogue import plan_job, register
+from bench.command_line import CONF, jobs_of
+from bench.experiment import Plan
+
+
+def plans_of(command: str) -> list[Plan]:
+    """The plans that `python bench/run.py ...` stands for. Raises ValueError where it would be refused."""
+    register()
+    python, door, *words = shlex.split(command)
+    assert (python, door) == ("python", "bench/run.py")
+    overrides = [word for word in words if word != "-m"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return [plan_job(job) for job in jobs_of(overrides, multirun=overrides != words)]
