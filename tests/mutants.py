@@ -496,14 +496,26 @@ MUTANTS = (
     Mutant(
         "a reply is not cut at its [DONE]",
         "bench/grading/reply_format.py",
-        "            if holds_code(part):\n                return part\n            start = marker.end()",
-        "            if holds_code(part):\n                return text[start:]\n            start = marker.end()",
+        "            if has_code:\n                return part\n            start = marker.end()",
+        "            if has_code:\n                return text[start:]\n            start = marker.end()",
     ),
     Mutant(
         "a reply is not cut where it invents a task",
         "bench/grading/reply_format.py",
-        "if holds_code(part):  # what follows is a further task",
+        "if has_code:  # what follows is a further task",
         "if False:  # what follows is a further task",
+    ),
+    Mutant(
+        "what follows quoted code is read again at each marker",
+        "bench/grading/reply_format.py",
+        "    @cache\n    def answers_after",
+        "    def answers_after",
+    ),
+    Mutant(
+        "quoted code is the answer where more than one [BEGIN] follows it",
+        "bench/grading/reply_format.py",
+        "                ahead += 1\n",
+        "                break\n",
     ),
     Mutant(
         "a marker in a string literal closes a reply",

@@ -53,6 +53,11 @@ def test_a_program_that_does_not_parse_is_closed_by_its_marker_too() -> None:
     assert extract_program(reply, DOUBLE) == "def double(x:\n    return 2 * x"
 
 
+def test_a_quoted_first_attempt_is_passed_over_however_often_the_reply_begins() -> None:
+    reply = "import math\n[BEGIN]\nOnce more.\n[BEGIN]\ndef double(x):\n    return 2 * x\n[DONE]"
+    assert extract_program(reply, DOUBLE) == "def double(x):\n    return 2 * x"
+
+
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[ProgramVerifier]:
     with ProgramVerifier(Grading(workers=1, program_seconds=2, memory_mb=512)) as verifier:
@@ -95,6 +100,35 @@ def test_quotes_that_are_never_closed_are_read_a_bounded_number_of_times(
     text = unit * 500 + "[DONE]"
     list(reply_format._outside_literals(text))
     assert 0 < sum(pattern.num_read for pattern in counted.values()) <= 2 * len(text)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "[BEGIN]\ndef double(x):\n    return 2 * x\n",
+        "import math\n[BEGIN]\n",
+        "import math\nYou are an expert Python programmer, and here is your task[BEGIN]\n",
+        "You are an expert Python programmer, and here is your task: double.\n",
+        "I see. [DONE]\n",
+    ],
+    ids=["begin before code", "begin after code", "begin after a task", "task", "done"],
+)
+def test_what_stands_between_markers_is_read_a_bounded_number_of_times(unit: str) -> None:
+    num_read = 0
+
+    def holds_code(part: str) -> bool:
+        nonlocal num_read
+        num_read += len(part)
+        return "import" in part or "def" in part
+
+    def answers(part: str) -> bool:
+        nonlocal num_read
+        num_read += len(part)
+        return "def" in part
+
+    text = unit * 200 + "def double(x):\n    return 2 * x\n"
+    reply_format.own_part(text, holds_code, answers)
+    assert 0 < num_read <= 2 * len(text)
 
 
 @pytest.mark.parametrize("opened", ['"', "'", '"""', "'''"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 
 # [/DONE] is a slip of small models; [PYTHON] and [/PYTHON] are what Code Llama was taught.
 _MARKER = re.compile(
@@ -48,24 +49,35 @@ def own_part(text: str, holds_code: Callable[[str], bool], answers: Callable[[st
     """The part of a reply that answers the prompt, without the markers around it.
 
     `holds_code` says whether there is code in a part, right or wrong, and `answers` whether it defines what is tested.
+    Each is asked once about the text between two markers, so that a reply full of markers is read in linear time.
     """
     start, quotes_task = 0, False
     markers = list(_markers(text))
+    ends = [*(marker.start() for marker in markers), len(text)]
+
+    @cache
+    def answers_after(place: int) -> bool:
+        return answers(text[markers[place].end() : ends[place + 1]])
+
+    ahead, previous_end = 0, 0
     for place, marker in enumerate(markers):
-        part = text[start : marker.start()]
+        part, has_code = text[start : ends[place]], holds_code(text[previous_end : ends[place]])
+        previous_end = marker.end()
         if marker["closes"]:
-            if holds_code(part):
+            if has_code:
                 return part
             start = marker.end()
         elif marker["task"]:
-            if holds_code(part):  # what follows is a further task; otherwise the reply repeats its own
+            if has_code:  # what follows is a further task; otherwise the reply repeats its own
                 return part
             quotes_task = True
-        elif quotes_task or not holds_code(part):
+        elif quotes_task or not has_code:
             start, quotes_task = marker.end(), False
         else:  # code before [BEGIN] is quoted (a first attempt), unless what follows answers something else
-            closing = (later.start() for later in markers[place + 1 :] if later["closes"])
-            if not answers(text[marker.end() : next(closing, len(text))]):
+            ahead = max(ahead, place)
+            while not answers_after(ahead) and ahead + 1 < len(markers) and not markers[ahead + 1]["closes"]:
+                ahead += 1
+            if not answers_after(ahead):
                 return part
             start = marker.end()
     return text[start:]
