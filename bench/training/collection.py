@@ -6,21 +6,25 @@ one chunk and one batch however many conversations there are. A killed collectio
 
 from __future__ import annotations
 
-import pickle
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
-from bench.episode import Credit, Episode, Sampling
+import numpy as np
+
+from bench.episode import Credit, Episode, Problem, Sampling
 from bench.files import write_file
+from bench.fingerprints import digest, problem_contents
 from bench.policies.policy import Policy
 from bench.results import Run
 from bench.rollout import Ledger, Player
+from bench.training.episode_file import read_episode, write_episodes
 
 CONVERSATIONS_AT_ONCE = 4096
-_LENGTH_BYTES = 8
 
 T = TypeVar("T")
 Choose = Callable[[Sequence[Episode]], Sequence[Episode]]
@@ -43,26 +47,68 @@ def collect(
     problems = player.task.problems("train")
     at_once = max(1, CONVERSATIONS_AT_ONCE // num_samples)
     progress = run.tracker.progress(label, total=len(problems) * num_samples)
-    paths = []
+    chunks = []
     for start in range(0, len(problems), at_once):
-        chunk = problems[start : start + at_once]
-        path = run.collected(label) / f"{num_samples}x{start}-{start + len(chunk)}.chunk"
-        if not path.exists():
+        part = problems[start : start + at_once]
+        path = run.collected(label) / f"{start}-{start + len(part)}.json"
+        asked = _asked(player, part, sampling=sampling, num_samples=num_samples)
+        chunk = _read_chunk(path, asked)
+        if chunk is None:
             playing = player.aside()
             episodes = playing.play(
                 policy,
-                chunk,
+                part,
                 script=player.task.script(),
                 sampling=sampling,
                 num_samples=num_samples,
                 label=label,
             )
-            _write_chunk(path, playing.ledger, choose(episodes))
-        player.ledger.add(_ledger_of(path))
-        paths.append(path)
-        progress.advance(len(chunk) * num_samples)
+            lengths = write_episodes(_episodes_of(path), choose(episodes))
+            record = {"asked": asked, "spent": asdict(playing.ledger), "lengths": lengths}
+            write_file(path, json.dumps(record).encode())
+            chunk = _Chunk(path, playing.ledger, lengths)
+        player.ledger.add(chunk.spent)
+        chunks.append(chunk)
+        progress.advance(len(part) * num_samples)
     progress.close()
-    return Collection(paths)
+    return Collection(chunks)
+
+
+class _Chunk(NamedTuple):
+    """What has been kept of some problems' conversations: `path` is the record that says that the chunk is whole."""
+
+    path: Path
+    spent: Ledger
+    lengths: Sequence[int]  # bytes of each episode in the file beside the record
+
+
+def _asked(player: Player, problems: Sequence[Problem], *, sampling: Sampling, num_samples: int) -> dict[str, Any]:
+    """What a chunk's conversations depend on; one that was made from anything else is made again.
+
+    The weights are not among it: the folder's name is the stage, whose weights are those that a resumed run comes to.
+    """
+    return {
+        "seed": player.seed,
+        "problems": problem_contents(problems),
+        "prompts": digest([player.task.prompt(problem) for problem in problems]),
+        "script": [asdict(turn) for turn in player.task.script()],
+        "stop": list(player.task.stop_strings),
+        "sampling": asdict(sampling),
+        "num_samples": num_samples,
+    }
+
+
+def _read_chunk(path: Path, asked: Mapping[str, Any]) -> _Chunk | None:
+    if not path.exists():
+        return None
+    record = json.loads(path.read_bytes())
+    if record["asked"] != json.loads(json.dumps(asked)):
+        return None
+    return _Chunk(path, Ledger(**record["spent"]), record["lengths"])
+
+
+def _episodes_of(path: Path) -> Path:
+    return path.with_suffix(".jsonl.gz")
 
 
 class _Lazy(Sequence[T]):
@@ -85,11 +131,19 @@ class _Lazy(Sequence[T]):
 
 
 class Collection(_Lazy[Episode]):
-    """Episodes on disk, in the order in which they were collected."""
+    """Episodes on disk, in the order in which they were collected; 8 bytes of memory each."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        places = [(path, offset, length) for path in paths for offset, length in _records(path)[1:]]
-        super().__init__(len(places), lambda index: _read(*places[index]))
+    def __init__(self, chunks: Sequence[_Chunk]) -> None:
+        self._paths = [_episodes_of(chunk.path) for chunk in chunks]
+        self._ends = [np.cumsum(chunk.lengths, dtype=np.int64) for chunk in chunks]  # in bytes, of each episode
+        self._counts = list(accumulate((len(ends) for ends in self._ends), initial=0))
+        super().__init__(self._counts[-1], self._read)
+
+    def _read(self, index: int) -> Episode:
+        number = bisect_right(self._counts, index) - 1
+        place, ends = index - self._counts[number], self._ends[number]
+        offset = int(ends[place - 1]) if place else 0
+        return read_episode(self._paths[number], offset=offset, length=int(ends[place]) - offset)
 
 
 class Credits(_Lazy[Credit]):
@@ -97,40 +151,3 @@ class Credits(_Lazy[Credit]):
 
     def __init__(self, episodes: Sequence[Episode], credit: Callable[[Episode], Credit]) -> None:
         super().__init__(len(episodes), lambda index: credit(episodes[index]))
-
-
-def _write_chunk(path: Path, spent: Ledger, episodes: Sequence[Episode]) -> None:
-    write_file(path, _framed([asdict(spent), *episodes]))
-
-
-def _framed(values: Sequence[object]) -> Iterator[bytes]:
-    """Each value compressed, behind its length. Pickled: only the run that wrote a chunk reads it, then deletes it."""
-    for value in values:
-        packed = zlib.compress(pickle.dumps(value, protocol=5), level=1)
-        yield len(packed).to_bytes(_LENGTH_BYTES)
-        yield packed
-
-
-def _records(path: Path) -> list[tuple[int, int]]:
-    """Where each record of a chunk begins, and its length; the first one is the ledger."""
-    places, end = [], path.stat().st_size
-    with path.open("rb") as file:
-        offset = 0
-        while offset < end:
-            file.seek(offset)
-            length = int.from_bytes(file.read(_LENGTH_BYTES))
-            places.append((offset + _LENGTH_BYTES, length))
-            offset += _LENGTH_BYTES + length
-    return places
-
-
-def _read(path: Path, offset: int, length: int) -> Episode:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return pickle.loads(zlib.decompress(file.read(length)))
-
-
-def _ledger_of(path: Path) -> Ledger:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES))
-        return Ledger(**pickle.loads(zlib.decompress(file.read(length))))
