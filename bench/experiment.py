@@ -21,12 +21,12 @@ from bench.provenance import provenance, session, sessions
 from bench.records import to_read
 from bench.results import Run, RunKey
 from bench.rollout import Player
-from bench.status import Status
+from bench.status import Status, Work
 from bench.tasks.task import Task
 from bench.tracking import Tracking, open_wandb, utc_now
 from bench.training.budget import Training
 from bench.training.reinforce import Selection
-from bench.training.work_done import WorkDone
+from bench.training.work_left import WorkLeft
 
 _PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
 
@@ -118,7 +118,7 @@ def conduct(plan: Plan, tell: Callable[[Status], object] = str) -> None:
             if not is_done(run, name, evaluation)
         }
         trains = method.trains and run.training is None
-        run.tracker.listener = WorkDone(experiment.training, player, unmeasured, trains=trains, tell=tell)
+        run.tracker.listener = WorkLeft(experiment.training, player, unmeasured, trains=trains, tell=tell)
         run.tracker.phase("loading the model")
         sampler = model.build(task.canonical_id)
         _check_conversations(experiment, sampler)
@@ -248,7 +248,7 @@ def _evaluate(
     problems = task.problems(evaluation.split)
     prompts = {problem.id: task.prompt(problem) for problem in problems}
     player = Player(task, verifier, seed=seed)
-    progress = run.tracker.progress(name, total=len(problems))
+    progress = run.tracker.progress(name, total=len(problems), work=Work.evaluate)
     config = claimed(fingerprints["config"])  # another batch size or device is no reason to begin again
     parts = run.parts(name, {"at_once": _PROBLEMS_AT_ONCE, "trained": run.training, **fingerprints, "config": config})
     for first in range(0, len(problems), _PROBLEMS_AT_ONCE):

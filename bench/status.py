@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Work(Enum):
+    """Kinds of work, each of which has a pace of its own. A piece of it is one conversation."""
+
+    step = "step"  # of reinforcement: sampled and learned from at once
+    sample = "sample"  # for a supervised method to learn from
+    learn = "learn"  # a supervised update
+    evaluate = "evaluate"
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where it stands. Work is counted in conversations: one for sampling it, one for learning from it."""
+    """Where it stands."""
 
     phase: str
     done: int = 0  # of the phase's own units
     total: int = 0  # 0 where the phase has none
-    work_done: int = 0  # by this process
-    work_left: int = 0
+    work: Work | None = None  # the kind that the phase does; None where nothing can be counted
+    left: Mapping[Work, int] = field(default_factory=dict)  # pieces of each kind; empty until that is known
 
     def __str__(self) -> str:
         return f"{self.phase} {self.done}/{self.total}" if self.total else self.phase
 
 
-def training_work_left(
+def training_left(
     *,
     planned: int,
     sampled: int,
@@ -28,15 +39,16 @@ def training_work_left(
     per_batch: int,
     done: int,
     total: int,
-    step_by_step: bool,
-) -> int:
+    work: Work | None,
+) -> dict[Work, int]:
     """Conversations that training has still to sample, and still to learn from.
 
-    Reinforcement (`step_by_step`) learns from `per_step` after each step. A supervised method samples first, then
-    learns in batches of `per_batch` from an unknown part of that: from all until its last phase tells better.
+    Reinforcement learns from `per_step` after each step. A supervised method samples first, then learns in batches of
+    `per_batch` from an unknown part of that: from all until its last phase tells better.
     """
-    learned = min(sampled, updates * (per_step if step_by_step else per_batch))
-    unlearned = max(0, planned - learned)
-    if not step_by_step and sampled >= 0.9 * planned and total:
-        return min(unlearned, (total - done) * per_batch)
-    return max(0, planned - sampled) + unlearned
+    if work is Work.step:
+        return {Work.step: max(0, planned - min(sampled, updates * per_step))}
+    unlearned = max(0, planned - min(sampled, updates * per_batch))
+    if work is Work.learn and sampled >= 0.9 * planned:
+        return {Work.learn: min(unlearned, (total - done) * per_batch)}
+    return {Work.sample: max(0, planned - sampled), Work.learn: unlearned}

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bench.files import sync, write_file
+from bench.status import Work
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Tracking(Enum):
     none = "none"
 
 
-Listener = Callable[[str, int, int], None]  # a phase, how many of its units are done, and of how many
+# A phase, how many of its units are done, of how many, and which work that is (None where nothing can be counted).
+Listener = Callable[[str, int, int, Work | None], None]
 
 
 class Mirror(Protocol):
@@ -108,18 +110,18 @@ class Tracker:
     ) -> None:
         self._mirror(lambda mirror: mirror.summarise(metrics, histograms=histograms, transcripts=transcripts))
 
-    def progress(self, what: str, *, total: int, start: int = 0) -> Progress:
+    def progress(self, what: str, *, total: int, work: Work, start: int = 0) -> Progress:
         progress = Progress(f"{self.label} {what}", total=total, start=start)
         if self.listener is not None:
             listener = self.listener
-            progress.listener = lambda done: listener(what, done, total)
-            listener(what, start, total)
+            progress.listener = lambda done: listener(what, done, total, work)
+            listener(what, start, total, work)
         return progress
 
     def phase(self, what: str) -> None:
         """Say what begins, where nothing can be counted."""
         if self.listener is not None:
-            self.listener(what, 0, 0)
+            self.listener(what, 0, 0, None)
 
     def close(self) -> None:
         self._mirror(lambda mirror: mirror.close())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
@@ -181,6 +181,36 @@ def expected_update(
             scale * sum(weight * q for weight, (_, q) in zip(column, versus, strict=True)) for column in columns
         )
         credits.append(Credit(episode, weights, tuple(scale * value for value in versus[0][0].kl)))
+    learner.model.zero_grad()
+    learner.backward(credits)
+    return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]
+
+
+def expected_update_of_pairs(
+    learner: Learner,
+    reference: PreTrainedModel,
+    *,
+    assign: Callable[[list[Episode]], list[Credit]],
+    offline: bool = False,
+) -> list[torch.Tensor]:
+    """The same with every pair played as one problem's two samples: the KL's baseline compares them as well.
+
+    `assign` credits both samples of a pair.
+    """
+    drawn = []
+    for each in conversations(learner.model, reference):
+        first = each.reference_logprobs[0] if offline else each.logprobs[0]
+        drawn.append(((first + each.logprobs[1]).exp().item(), replace(each.episode, given=int(offline))))
+    credits = []
+    num_credits = len(drawn) * (len(drawn) + 1)
+    for number, ((p, one), (q, other)) in enumerate(combinations_with_replacement(drawn, 2)):
+        problem = Problem(f"p{number}", "?", "!")
+        # An unordered pair of two different samples stands for two; the surrogate is linear, see `expected_update`.
+        scale = num_credits * p * q / (2 if one is other else 1)
+        for credit in assign([replace(one, problem=problem), replace(other, problem=problem)]):
+            weights, kl = (tuple(scale * value for value in row) for row in (credit.weights, credit.kl))
+            credits.append(Credit(credit.episode, weights, kl))
+    assert len(credits) == num_credits
     learner.model.zero_grad()
     learner.backward(credits)
     return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]

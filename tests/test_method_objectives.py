@@ -24,7 +24,15 @@ from bench.policies.policy import KLEstimator
 from bench.results import Run
 from bench.rollout import Ledger
 from bench.training.reinforce import Stage, assign
-from tests.enumeration import PROBLEM, conversations, enumerable_learner, expected_update, objective_gradient, tiny_lm
+from tests.enumeration import (
+    PROBLEM,
+    conversations,
+    enumerable_learner,
+    expected_update,
+    expected_update_of_pairs,
+    objective_gradient,
+    tiny_lm,
+)
 from tests.made_episodes import Riddles
 
 REFERENCE = tiny_lm(1)
@@ -134,6 +142,24 @@ def test_the_expected_update_of_every_stage_is_the_gradient_of_the_papers_object
     learner = enumerable_learner(kl=KLEstimator.exact)
     updates = expected_update(
         learner, REFERENCE, assign=lambda one, other: assign([one, other], stage, samples=2)[0], offline=offline
+    )
+    gradients = objective_gradient(
+        learner, REFERENCE, rewards=(reward1, reward2 or nothing), kl=(kl[0], kl[-1]), offline=offline
+    )
+    for update, gradient in zip(updates, gradients, strict=True):
+        torch.testing.assert_close(update, gradient, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "number"), [("score", 0), ("score", 1), ("score_wo_online_turn1", 1)])
+def test_so_it_is_with_the_rewards_and_the_divergences_of_two_samples_compared(
+    method: str, number: int, monkeypatch: pytest.MonkeyPatch
+):
+    stage = two_attempts(train(method, monkeypatch).stages[number])
+    reward1, reward2, kl = EXPECTED[method][number]
+    offline = bool(stage.first_attempts)
+    learner = enumerable_learner(kl=KLEstimator.exact)
+    updates = expected_update_of_pairs(
+        learner, REFERENCE, assign=lambda pair: assign(pair, stage, samples=2), offline=offline
     )
     gradients = objective_gradient(
         learner, REFERENCE, rewards=(reward1, reward2 or nothing), kl=(kl[0], kl[-1]), offline=offline

@@ -1,5 +1,6 @@
 """What runs side by side on which machine, how long it will take, and what a sweep says of itself."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.machine import visible_gpus
 from bench.policies.models import Transformers
 from bench.pool import environment_of
 from bench.slots import Slot, Slots
-from bench.status import Status, training_work_left
+from bench.status import Status, Work, training_left
 from tests.test_experiment import scripted
 
 
@@ -116,8 +117,8 @@ class Simulated:
     sampled: int = 0
     updates: int = 0
 
-    def tell(self, phase: str = "training", *, done: int = 0, total: int = 0, most: int = 6000) -> None:
-        left = training_work_left(
+    def tell(self, phase: str = "training", work: Work | None = None, *, done: int = 0, total: int = 0) -> None:
+        left = training_left(
             planned=3000,
             sampled=self.sampled,
             updates=self.updates,
@@ -125,9 +126,9 @@ class Simulated:
             per_batch=50,
             done=done,
             total=total,
-            step_by_step=phase == "stage1",
+            work=work,
         )
-        self.forecast.tell(self.plan, Status(phase, done, total, work_done=most - left, work_left=left))
+        self.forecast.tell(self.plan, Status(phase, done, total, work, left))
 
 
 @pytest.mark.parametrize(("sample", "learn"), [(1.0, 1.0), (3.0, 1.0), (1.0, 3.0)])
@@ -143,19 +144,22 @@ def test_the_time_left_is_right_within_a_factor_of_three(
     run.tell()
     guesses: list[tuple[float, float | None]] = []
     if supervised:
+        run.tell("star/1/collect", Work.sample, total=3000)
         run.sampled, run.now = 3000, 3000 * sample
+        run.tell("star/1/collect", Work.sample, done=3000, total=3000)
         num_batches = round(3000 * kept / 50)
         for done in range(num_batches):
-            run.tell("star/1", done=done, total=num_batches)
+            run.tell("star/1", Work.learn, done=done, total=num_batches)
             guesses.append((run.now, forecast.seconds_left([])))
             run.now += 50 * learn
             run.updates += 1
     else:
+        run.tell("stage1", Work.step, total=30)
         for done in range(30):
             run.sampled += 100
             run.updates += 1
             run.now += 100 * (sample + learn)
-            run.tell("stage1", done=done + 1, total=30)
+            run.tell("stage1", Work.step, done=done + 1, total=30)
             guesses.append((run.now, forecast.seconds_left([])))
     end = run.now
     told = [(end - when, guess) for when, guess in guesses[1:-1]]
@@ -169,11 +173,65 @@ def test_nothing_is_guessed_before_a_pace_is_known_and_waiting_runs_count(tmp_pa
     base, score = planned(tmp_path, "method=base"), planned(tmp_path, "method=score")
     forecast.start(base)
     assert forecast.seconds_left([score]) is None
-    forecast.tell(base, Status("greedy", 0, 10, work_done=0, work_left=10))
+    forecast.tell(base, Status("greedy", 0, 10, Work.evaluate, {Work.evaluate: 10}))
     now = 5.0
-    forecast.tell(base, Status("greedy", 5, 10, work_done=5, work_left=5))
+    forecast.tell(base, Status("greedy", 5, 10, Work.evaluate, {Work.evaluate: 5}))
     assert forecast.seconds_left([]) == 5
     assert forecast.seconds_left([planned(tmp_path, "method=base", "seed=1")]) == 15
+
+
+def trained(forecast: Forecast, plan: Plan, clock: list[float], *, step: float, evaluate: float) -> None:
+    """A whole run: 2 s to load, 100 pieces of each kind at so many seconds a piece, 3 s to end."""
+    forecast.start(plan)
+    clock[0] += 2.0
+    forecast.tell(plan, Status("stage1", 0, 1, Work.step, {Work.step: 100, Work.evaluate: 100}))
+    clock[0] += 100 * step
+    forecast.tell(plan, Status("stage1", 1, 1, Work.step, {Work.step: 0, Work.evaluate: 100}))
+    forecast.tell(plan, Status("greedy", 0, 1, Work.evaluate, {Work.evaluate: 100}))
+    clock[0] += 100 * evaluate
+    forecast.tell(plan, Status("greedy", 1, 1, Work.evaluate, {Work.evaluate: 0}))
+    clock[0] += 3
+    forecast.finish(plan, succeeded=True)
+
+
+def test_an_evaluations_pace_is_not_taken_for_trainings(tmp_path: Path):
+    clock = [0.0]
+    forecast = Forecast(places=1, clock=lambda: clock[0])
+    trained(forecast, planned(tmp_path, "method=score"), clock, step=10.0, evaluate=0.01)
+    other = planned(tmp_path, "method=score", "seed=1", "method.alpha=5", "variant=other")
+    forecast.start(other)
+    forecast.tell(other, Status("stage1", 0, 1, Work.step, {Work.step: 100, Work.evaluate: 100}))
+    assert forecast.seconds_left([]) == pytest.approx(1001 + 3)
+
+
+def test_a_run_that_waits_is_given_what_others_took_to_load_and_to_end(tmp_path: Path):
+    clock = [0.0]
+    forecast = Forecast(places=1, clock=lambda: clock[0])
+    trained(forecast, planned(tmp_path, "method=score"), clock, step=1.0, evaluate=2.0)
+    assert forecast.seconds_left([planned(tmp_path, "method=base")]) == pytest.approx(2 + 100 * 2.0 + 3)
+
+
+def test_a_pace_that_was_never_seen_is_judged_by_another_kind_of_work(tmp_path: Path):
+    clock = [0.0]
+    forecast = Forecast(places=1, clock=lambda: clock[0])
+    trained(forecast, planned(tmp_path, "method=score"), clock, step=4.0, evaluate=1.0)
+    supervised = planned(tmp_path, "method=star")
+    forecast.start(supervised)
+    left = {Work.sample: 10, Work.learn: 10, Work.evaluate: 10}
+    forecast.tell(supervised, Status("star/1/collect", 0, 1, Work.sample, left))
+    assert forecast.seconds_left([]) == pytest.approx(10 * 2 + 10 * 2 + 10 * 1 + 3)
+
+
+def test_earlier_runs_of_other_methods_in_the_same_folder_give_the_first_estimate(tmp_path: Path):
+    plan = planned(tmp_path, "method=score")
+    assert Forecast(places=1).seconds_left([plan]) is None
+    manifest = {"evaluation": "greedy", "seconds": 50.0, "num_rows": 500, "training_seconds": 768.0}
+    folder = planned(tmp_path, "method=star").key.folder(tmp_path) / "greedy"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"budget": {"sampled_episodes": 3840}}))
+    rl = plan.experiment.training.rl
+    conversations = rl.num_steps * rl.problems_per_step * rl.samples_per_problem
+    assert Forecast(places=1).seconds_left([plan]) == pytest.approx(50 + conversations * 768 / 3840)
 
 
 def test_those_that_wait_take_the_first_place_that_is_free():

@@ -22,6 +22,7 @@ from bench.fingerprints import digest, problem_contents
 from bench.policies.policy import Policy
 from bench.results import Run
 from bench.rollout import Ledger, Player
+from bench.status import Work
 from bench.training.episode_file import read_episode, write_episodes
 
 CONVERSATIONS_AT_ONCE = 4096
@@ -46,7 +47,7 @@ def collect(
     """
     problems = player.task.problems("train")
     at_once = max(1, CONVERSATIONS_AT_ONCE // num_samples)
-    progress = run.tracker.progress(label, total=len(problems) * num_samples)
+    progress = run.tracker.progress(label, total=len(problems) * num_samples, work=Work.sample)
     chunks = []
     for start in range(0, len(problems), at_once):
         part = problems[start : start + at_once]

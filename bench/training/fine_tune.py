@@ -15,6 +15,7 @@ from bench.episode import Credit, Sampling
 from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed
+from bench.status import Work
 from bench.training import checkpoint
 from bench.training.finite import Skips
 
@@ -78,7 +79,7 @@ def fine_tune(
     policy.begin(settings.optimizer, num_updates=total, kl_estimator=KLEstimator.k1)
     record = checkpoint.resume(policy, player, run, stage)
     done = 0 if record is None else record["step"]
-    progress = run.tracker.progress(stage, total=total, start=done)
+    progress = run.tracker.progress(stage, total=total, start=done, work=Work.learn)
 
     def look() -> None:
         if probe and settings.probe_every and (done % settings.probe_every == 0 or done == total):

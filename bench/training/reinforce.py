@@ -17,6 +17,7 @@ from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
 from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer, Policy
 from bench.results import Run
 from bench.rollout import Player, request_seed
+from bench.status import Work
 from bench.training import checkpoint
 from bench.training.alarms import Alarms, Watch
 from bench.training.balance import Balance
@@ -94,7 +95,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         return
     problems = player.task.problems("train")
     watch = Watch(settings.alarms, f"{run.key} {stage.name}", tell=run.tracker.alert)
-    progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step)
+    progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step, work=Work.step)
     skips = Skips(f"{run.key} {stage.name}")
     while position.step < stage.num_steps:
         label = f"{stage.name}/{position.step}"
