@@ -11,6 +11,8 @@ from bench.grading.normalise import normalise
 from bench.grading.numeric import differ
 from bench.grading.string_match import same_string
 
+SPACES = [r"\,", r"\;", r"\:", r"\>", r"\thinspace ", "~"]
+
 EQUAL = {
     "typography": [
         (r"\frac{1}{2}", r"\dfrac12"), (r"\frac 34", r"\tfrac{3}{4}"), (r"\sqrt2", r"\sqrt{2}"), ("5", " $5$. "),
@@ -21,15 +23,21 @@ EQUAL = {
         ("5", "5.0"), (".5", "0.5"), (r"\frac{1}{2}", "0.5"), ("1/2", r"\frac{2}{4}"),
         (r"-\frac{1}{2}", r"\frac{-1}{2}"),
         ("1,000", "1000"), ("10{,}000", "10000"), ("1 000", "1000"), (r"1\,000", "1000"), (r"1\ 000", "1000"),
-        ("1\u2009000", "1000"), ("12\u202f345\u202f678", "12345678"), ("1 000.5", "1000.5"), ("-1 000", "-1000"),
+        (r"1\,234.567\,89", "1234.56789"), (r"\frac{1\,000}{3}", r"\frac{1000}{3}"), (r"1 \, 000", "1000"),
+        (r"(1,200\,000)", "(1,200000)"), ("1\u2009000", "1000"),
+        ("12\u202f345\u202f678", "12345678"), ("1 000.5", "1000.5"), ("-1 000", "-1000"),
         (r"900,\!000", "900000"), (r"9\times 10^8", "900000000"),
         (r"0.1\overline{6}", "1/6"), (r"\mbox{four}", "4"), (r"\$5", "5"), (r"48^\circ", "48"),
     ],
-    "mixed numbers": [(r"2\frac{1}{3}", r"\frac{7}{3}"), ("2 1/3", "7/3"), (r"-1\frac{1}{2}", "-1.5")],
+    "mixed numbers": [
+        (r"2\frac{1}{3}", r"\frac{7}{3}"), ("2 1/3", "7/3"), (r"2\,1/3", "7/3"),
+        (r"-1\frac{1}{2}", "-1.5"),
+    ],
     "percent": [(r"10\%", "10"), ("10", r"10\%"), (r"25\%", "0.25"), ("28 percent", r"28\%")],
     "decimals of six places": [("1/3", "0.333333"), ("2/3", "0.666666"), ("2/3", "0.666667")],
     "units": [
         (r"125\text{ miles}", "125"), ("5", "5 feet"), (r"5\text{ ft}", "5 feet"), (r"12\text{ cm}^2", "12"),
+        (r"25\text{\,km}", r"25\text{ km}"), (r"\text{25\,km}", r"25\text{ km}"),
         (r"\frac{68}{3}\text{ pounds}", r"\frac{68}{3}"), (r"8\sqrt{3}\text{ square inches}", r"8\sqrt3"),
     ],
     "names": [("5", "x=5"), ("x = 5", "5"), ("x=5", "x = 5.0"), (r"x \in [-2,7]", "[-2,7]"), ("(x,y)=(1,2)", "(1,2)")],
@@ -65,7 +73,7 @@ DIFFERENT = {
 ONLY_ALGEBRA_KNOWS = [
     ("(x+1)^2", "x^2+2x+1"), (r"11\sqrt{2}", r"\sqrt{242}"), ("y=2x", "2x"), (r"\pm 2", "2,-2"), ("0,111", "0.111"),
     (r"x \ge 5", r"[5,\infty)"), ("(1,3)", "{1,3}"), ("C", "c"), ("y=2x", "x=y/2"), (r"\sin x", r"\cos x"),
-    ("p=5, q=2; p=7, q=2", "(5,2),(7,2)"),
+    ("p=5, q=2; p=7, q=2", "(5,2),(7,2)"), *(("12", f"1{space}2") for space in (*SPACES, r"\,\,", r"\ ", r"\quad ")),
 ]  # fmt: skip
 
 
@@ -197,9 +205,15 @@ def test_the_string_match_reads_an_answer_between_dollars():
     assert not same_string("12", "$1$ or $2$")
 
 
-@given(st.integers(1000, 10**15), st.sampled_from([" ", r"\,", "\\ ", "\u2009", "\u202f", "\u00a0", "~", "{,}", ","]))
+@given(st.integers(1000, 10**15), st.sampled_from([*SPACES, " ", "\\ ", "\u2009", "\u202f", "\u00a0", "{,}", ","]))
 def test_any_spacing_of_thousands_is_the_number(number, space):
     assert normalise(f"{number:,}".replace(",", space)).replace(",", "") == str(number)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_space_of_latex_that_divides_digits_which_are_no_thousands_stays_a_space(space):
+    for spaced in ("1_2", "1_00", "1_0000", "1000_000", "x^2_100", "3.14_15", "1_2_3"):
+        assert normalise(spaced.replace("_", space)) == spaced.replace("_", " "), spaced
 
 
 @pytest.mark.parametrize("text", ["1 2", "1 00", "1 0000", "1000 000", "2 125/8", "x^2 100"])

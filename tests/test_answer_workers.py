@@ -142,6 +142,20 @@ def test_naming_two_answers_is_never_right_for_both():
     assert not fooled
 
 
+@pytest.mark.parametrize("space", [" ", r"\,", r"\;", "~", r"\quad "])
+def test_numbers_with_nothing_but_a_space_between_them_are_no_number(space):
+    """Math-Verify reads "1 2" as a mixed number, 3."""
+    with AnswerVerifier(PATIENT) as verifier:
+        for one, other in ((1, 2), (3, 4)):
+            for read_as in (f"{one}{other}", str(one + other), str(one * other), f"{one}.{other}"):
+                for answer in (f"{one}{space}{other}", f"x = {one}{space}{other}"):
+                    grade = verifier.submit(problem(read_as), boxed(answer)).result().grade
+                    assert grade != "correct", (read_as, answer)
+        for spaced in (f"1{space}2", f"2^3{space}5", f"1{space}1/2", f"1{space}000"):
+            assert verifier.submit(problem(spaced), boxed(spaced)).result().grade == "correct", spaced
+        assert verifier.submit(problem("40"), boxed(f"2^3{space}5")).result().grade == "correct"
+
+
 def test_a_swelling_answer_is_told_from_a_slow_one():
     with AnswerVerifier(Grading(workers=1, answer_seconds=60, memory_mb=150)) as verifier:
         verdict = verifier.submit(problem("5"), boxed(r"2^{2^{34}}")).result(timeout=120)

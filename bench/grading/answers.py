@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 from bench.episode import Grade, Problem, Verdict
-from bench.grading.equivalence import LONGEST_ANSWER, core, decide, mixes_words
+from bench.grading.equivalence import LONGEST_ANSWER, core, decide, is_unreadable
 from bench.grading.extraction import extract_answer
 from bench.grading.normalise import normalise
 from bench.grading.predictions import stated_answer
@@ -23,7 +23,7 @@ GRADERS = ("math_verify", "hendrycks")
 _CORRECT = Judgement(Grade.CORRECT, "")
 _WRONG = Judgement(Grade.WRONG, "not equal to the gold answer")
 _NO_ANSWER = Judgement(Grade.NO_ANSWER, "the attempt states no answer")
-_MIXED = Judgement(Grade.UNPARSEABLE, "words among its formulas")
+_UNREADABLE = Judgement(Grade.UNPARSEABLE, "words, or numbers with a space between them, among its formulas")
 _TOO_LONG = Judgement(Grade.UNPARSEABLE, f"longer than {LONGEST_ANSWER} characters")
 
 
@@ -106,7 +106,7 @@ class AnswerVerifier:
         if decided is not None:
             return _finished(_CORRECT if decided else _WRONG)
         gold, answer = core(gold), core(answer)
-        return _finished(_MIXED) if mixes_words(answer) else self._ask_algebra(gold, answer)
+        return _finished(_UNREADABLE) if is_unreadable(answer) else self._ask_algebra(gold, answer)
 
     def _ask_algebra(self, gold: str, answer: str) -> Future[Judgement]:
         key = (gold, answer)

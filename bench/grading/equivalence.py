@@ -11,7 +11,7 @@ Graders disagree on some of this; here it is decided once:
 - **Percent.** 10% is 10 and is 1/10, since MATH leaves the sign out as often as not; "10%" is not "0.1%".
 - **Decimals** are exact: 0.5 is 1/2, 0.333 is not 1/3. Six or more places may round or truncate what is not a decimal
   fraction: 0.333333 is 1/3.
-- **Mixed numbers.** `2\frac{1}{3}` and "2 1/3" are 7/3.
+- **Mixed numbers.** `2\frac{1}{3}` and "2 1/3" are 7/3; "1 2" is no number, and no answer unless the gold is "1 2".
 - **Numerals of other bases** carry their base: 4130_5 is neither 4130 nor 540.
 - **Equations and inequalities** are for Math-Verify: an interval and the inequality it solves are the same, whichever
   is the gold, and a gold "y = 2x" is met by "2x".
@@ -38,7 +38,8 @@ LONGEST_LIST = 50  # beyond it, bare lists are compared in their order
 
 _TIME_OF_DAY = re.compile(r"\d[ap]m$")
 _NAME = re.compile(r"[A-Za-z]|\\[a-z]+")
-_UNREADABLE = re.compile(r"\\text\{(?!(?:and|or)\})|\\boxed|\\fbox")
+# "2 1/3" is a mixed number, and in "2^3 5" the space ends an exponent.
+_UNREADABLE = re.compile(r"\\text\{(?!(?:and|or)\})|\\boxed|\\fbox|(?<![\d.^_])[\d.]+ \d+(?![\d/])")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
@@ -66,10 +67,11 @@ def core(answer: str) -> str:
     return _read_measure(answer)[0].quantity
 
 
-def mixes_words(answer: str) -> bool:
-    r"""Whether words stand among the formulas of a `core`, which is then not to reach Math-Verify.
+def is_unreadable(answer: str) -> bool:
+    r"""Whether words, or numbers with a space between them, stand in a `core`, which is then not to reach Math-Verify.
 
-    It drops `\text{...}` with all that follows, so that `\sqrt{2} \text{ maybe } \sqrt{3}` would be `\sqrt{2}`.
+    It drops `\text{...}` with all that follows, so that `\sqrt{2} \text{ maybe } \sqrt{3}` would be `\sqrt{2}`; and it
+    adds up "1 2".
     """
     return _UNREADABLE.search(answer) is not None
 

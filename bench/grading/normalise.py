@@ -2,8 +2,9 @@ r"""One spelling for answers that differ only in typography.
 
 `normalise` rewrites LaTeX and evaluates nothing. Dollars, spacing, `\left`/`\right`, font and fraction variants, degree
 signs, currency signs and closing punctuation go; `\frac12` becomes `\frac{1}{2}`; words stay in `\text{...}`, except
-single letters and numbers, which need no such wrapping; spaces between thousands go; a time of day
-ends in `am` or `pm`. The text is cut into tokens once and put together again: the cost is linear in its length.
+single letters and numbers, which need no such wrapping; spaces between thousands go, and other digits stay apart where
+anything but `\!` stood between them (`1\,2` is "1 2"); a time of day ends in `am` or `pm`. The text is cut into tokens
+once and put together again: the cost is linear in its length.
 """
 
 from __future__ import annotations
@@ -44,15 +45,22 @@ _FRACTION = re.compile(r"\\frac(?:(\d)|\{([^{}]*)\})(?:(\d)|\{([^{}]*)\})")
 _ROOT = re.compile(r"\\sqrt(\[[^\[\]]*\])? ?([A-Za-z0-9])")
 _BRACED_CHARACTER = re.compile(r"([_^])\{([^{}\\])\}")
 _TIME_OF_DAY = re.compile(r"(\d)(?:\\text\{)?([AaPp])\.?[Mm]\.?\}?$")
-# "1 000" is a thousand, "1 2" and "1 00" are not numbers, and "2 125/8" may be a mixed one.
-_THOUSANDS = re.compile(r"(?<![0-9.,^_])[0-9]{1,3}(?:(?:\s|\\ |\\,|~)[0-9]{3})+(?![0-9/])")
+# "1 000" is a thousand, "1 2" and "1 00" are not numbers, and "2 125/8" may be a mixed one. Typesetters group digits by
+# `\,` on both sides of the point, and put none into a mixed number.
+_THIN = r"\s*(?:(?:\\[,;:>]|\\thinspace|~)(?:\s|\\!)*)+"
+_GROUPED_DIGITS = re.compile(
+    rf"(?<![0-9.,^_])[0-9]{{1,3}}(?:(?:\s|\\ |{_THIN})[0-9]{{3}})+(?![0-9/])"
+    rf"|(?<![0-9.^_])[0-9]{{1,3}}(?:{_THIN}[0-9]{{3}})+(?![0-9])"
+    rf"|(?<=\.)[0-9]{{3}}(?:{_THIN}[0-9]{{3}})*{_THIN}[0-9]{{1,3}}(?![0-9])"
+)
+_COMMA = re.compile(r"(?<!\\),")
 _OPTION = re.compile(r"\(([A-Za-z])\)")
 
 
 def normalise(answer: str) -> str:
     """The answer in the one spelling that every later tier reads."""
     text = _DEGREES.sub("", answer.translate(_UNICODE).strip(" *").replace("{,}", ","))
-    text = _THOUSANDS.sub(lambda number: re.sub(r"[^0-9]", "", number.group()), text)
+    text = _GROUPED_DIGITS.sub(lambda number: re.sub(r"[^0-9]", "", number.group()), text)
     text = _join(_TOKEN.findall(_TEXT.sub(_spell_text, text))).lstrip(" ,;:*").rstrip(" .,;:*\\")
     text = _FRACTION.sub(_spell_fraction, text)
     text = _BRACED_CHARACTER.sub(r"\1\2", _ROOT.sub(r"\\sqrt\1{\2}", text)).replace("} ", "}")
@@ -62,12 +70,13 @@ def normalise(answer: str) -> str:
 
 
 def _join(tokens: list[str]) -> str:
-    r"""Tokens without their spaces, but for those that mean something: `\pi r`, `two lines`, `5 1/2`."""
+    r"""Tokens without their spaces, but for those that mean something: `\pi r`, `two lines`, `5 1/2`, `5\,1/2`."""
     parts: list[str] = []
     last = ""  # what the last part was: command, word, number or sign
-    spaced = inside_text = False
+    apart = spaced = inside_text = False
     for raw in tokens:
         if raw in _DROPPED:
+            apart = apart or raw != r"\!"  # which TeX uses to move things closer
             continue
         token = _RENAMED.get(raw, raw)
         if token.isspace():
@@ -79,12 +88,12 @@ def _join(tokens: list[str]) -> str:
             inside_text = token != "}"
         else:
             needs_space = kind == "word" and (last == "command" or (spaced and last == "word"))
-            needs_space = needs_space or (spaced and kind == last == "number")
+            needs_space = needs_space or ((spaced or apart) and kind == last == "number")
             inside_text = token == "{" and bool(parts) and parts[-1] == r"\text"
         if needs_space:
             parts.append(" ")
         parts.append(token)
-        last, spaced = kind, False
+        last, spaced, apart = kind, False, False
     return "".join(parts)
 
 
@@ -96,7 +105,7 @@ def _kind(token: str) -> str:
 
 def _spell_text(match: re.Match[str]) -> str:
     r"""`\text{A, B}` is "A,B"; `\text{4:30 p.m.}` begins with a number; other words stay wrapped, each for itself."""
-    return ",".join(_spell_word(word.strip()) for word in match.group(1).split(","))
+    return ",".join(_spell_word(word.strip()) for word in _COMMA.split(match.group(1)))
 
 
 def _spell_word(word: str) -> str:
