@@ -42,12 +42,13 @@ def closing(plans: Sequence[Plan], failures: Sequence[str], *, seconds: float, c
         lines.append(f"try the failed ones again:    {command}")
     if done:
         option = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
-        evaluation = next(iter(done[-1].experiment.evaluations))
-        report = "" if "greedy" in done[-1].experiment.evaluations else f" --evaluation {evaluation}"
+        evaluations = done[-1].experiment.evaluations
+        evaluation = "greedy" if "greedy" in evaluations else next(iter(evaluations))
+        report = "" if evaluation == "greedy" else f" --evaluation {evaluation}"
         transcripts = done[-1].key.folder(results) / evaluation / "transcripts.jsonl.gz"
         lines.append(f"read the conversations:       zcat {shlex.quote(str(transcripts))} | head -n 1")
         lines.append(f"write tables and figures:     python bench/report.py --html{option}{report}")
-        lines.append(f"they will be in:              {results}/tables, {results}/figures, {results}/report.html")
+        lines.append(f"they will be in:              {results}/reports/{evaluation}")
     return lines
 
 

@@ -1,9 +1,9 @@
 """The door for readers: reads the run folders, writes every table and figure. Needs no GPU and loads no model.
 
-python bench/report.py                          reads results/, writes results/tables and results/figures
-python bench/report.py --evaluation sampled     another evaluation than the greedy one
+python bench/report.py                          reads results/, writes results/reports/greedy/tables and .../figures
+python bench/report.py --evaluation sampled     another evaluation than the greedy one, to results/reports/sampled
 python bench/report.py --grader hendrycks       also tables/main_hendrycks: stored math answers, graded again
-python bench/report.py --html                   also results/report.html, with everything in one file
+python bench/report.py --html                   also results/reports/greedy/report.html, with everything in one file
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.reporting.panels import save_figure
 from bench.reporting.paper import paper_tables
 from bench.reporting.regrade import ANSWER_TASKS, regraded
 from bench.reporting.reproduction import reproduced_table
-from bench.reporting.study import find_cells
+from bench.reporting.study import read_study
 from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
 from bench.reporting.terminal import print_budget, print_cells, print_claims, print_completeness, print_reproduced
 from bench.reporting.writing import save_table
@@ -61,14 +61,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def report(results: Path, *, evaluation: str, distance: str, grader: str | None, page: bool) -> int:
-    rows = completeness(results, evaluation=evaluation)
+    study = read_study(results, evaluation=evaluation)
+    rows = completeness(results, evaluation=evaluation, unreadable=study.unreadable)
     if not rows:
         raise ValueError(f"there is no run under {results}; make some with python bench/run.py, or give --results")
     console = Console()
-    print_completeness(rows, console, evaluation=evaluation)
-    overview = completeness_table(rows, evaluation=evaluation)
-    save_table(overview, results / "tables", formats=("csv", "md"))
-    cells = find_cells(results, evaluation=evaluation)
+    folder = results / "reports" / evaluation
+    overview = completeness_table(rows, study.unreadable, evaluation=evaluation)
+    print_completeness(overview, console)
+    save_table(overview, folder / "tables", formats=("csv", "md"))
+    cells = study.cells
     if not cells:
         raise ValueError(f"no run under {results} has finished its {evaluation} evaluation; run bench/run.py again")
 
@@ -77,23 +79,21 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
         against_base_table(cells),
         seeds_table(cells),
         behaviour_table(cells),
-        budget_table(cells, evaluation=evaluation),
+        budget_table(cells),
         *(reproduced_table(printed, cells) for printed in paper_tables()),
     ]
     judged = findings(cells)
     if judged:
         tables.append(claims_table(judged))
     if grader:
-        again = [
-            regraded(cell, grader=grader, evaluation=evaluation) for cell in cells if cell.setting.task in ANSWER_TASKS
-        ]
+        again = [regraded(cell, grader=grader) for cell in cells if cell.setting.task in ANSWER_TASKS]
         if not again:
             raise ValueError(f"--grader grades answers again, and no run of {', '.join(ANSWER_TASKS)} has finished")
         tables.append(replace(main_table(again, rows), name=f"main_{grader}"))
         console.print(f"Graded again by {grader}:")
         print_cells(again, rows, console)
         console.print("As the runs were graded:")
-    written = [path for table in tables for path in save_table(table, results / "tables")]
+    written = [path for table in tables for path in save_table(table, folder / "tables")]
     drawn = {
         "overview": figures.overview(cells),
         "edit_distance": figures.edit_distance(cells, distance=distance),
@@ -106,17 +106,17 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
     }
     for name, figure in drawn.items():
         if figure is not None:
-            written += save_figure(figure, results / "figures", name)
+            written += save_figure(figure, folder / "figures", name)
     if page:
         images = [path for path in written if path.suffix == ".png"]
-        written.append(save_page(results / "report.html", tables=[overview, *tables], figures=images))
+        written.append(save_page(folder / "report.html", tables=[overview, *tables], figures=images))
 
     for printed in paper_tables():
         print_reproduced(printed, cells, rows, console)
     print_cells(cells, rows, console)
-    print_budget(cells, console, evaluation=evaluation)
+    print_budget(cells, console)
     print_claims(judged, console)
-    console.print(f"{len(written)} files in {results}: tables/, figures/" + (", report.html" if page else ""))
+    console.print(f"{len(written)} files in {folder}: tables/, figures/" + (", report.html" if page else ""))
     return 0
 
 

@@ -81,7 +81,9 @@ def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
         failures = [failure_of(plan) for plan in run_all(unfinished, slots)]
     else:
         failures = launch([jobs[n] for n in todo], results=results) if todo else []
-    print_main_table(results, [plan.key for plan in plans])
+    for evaluation in dict.fromkeys(name for plan in plans for name in plan.experiment.evaluations):
+        asked = [plan.key for plan in plans if evaluation in plan.experiment.evaluations]
+        print_main_table(results, asked, evaluation=evaluation)
     sys.stdout.flush()
     seconds = time.monotonic() - began
     print(*closing(plans, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)

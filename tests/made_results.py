@@ -48,6 +48,12 @@ def save_evaluation(
     run.finish_evaluation(evaluation, parts, {"num_problems": len(prompts), **manifest})
 
 
+def merged(plain: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """`plain` with the values of `other`, also inside its groups."""
+    groups = {key: merged(plain[key], value) for key, value in other.items() if isinstance(plain.get(key), Mapping)}
+    return {**plain, **other, **groups}
+
+
 def make_run(
     results: Path,
     method: str,
@@ -63,8 +69,13 @@ def make_run(
     chances: Mapping[str, tuple[float, float, float]] = CHANCES,
     table: Mapping[str, Any] | None = None,
     row: Mapping[str, Any] | None = None,
+    evaluation: str = "greedy",
+    manifest: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A finished run: its folder. `num_updates` rows of training log, none for the base."""
+    """A finished run: its folder. `num_updates` rows of training log, none for the base.
+
+    `table` and `row` are merged into its fingerprints, `manifest` replaces values of the evaluation's manifest.
+    """
     rng = random.Random(f"{method} {task} {model} {seed}")
     first, fixed, broken = chances.get(method, (0.5, 0.2, 0.2))
     episodes = []
@@ -88,10 +99,11 @@ def make_run(
             for update in range(0, num_updates + 1, 5):
                 told = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
                 run.log(update=update, stage=method, **told)
-        manifest = {
+        recorded = {
             **MANIFEST,
-            "table": {"problems": {"num": num_problems, "digest": "0"}, **(table or {})},
-            "row": {"method": {}, "training": {"alpha": 10}, **(row or {})},
+            "table": merged({"problems": {"num": num_problems, "digest": "0"}}, table or {}),
+            "row": merged({"method": {}, "training": {"alpha": 10, "beta": 1}}, row or {}),
+            **(manifest or {}),
         }
-        save_evaluation(run, "greedy", episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, manifest)
+        save_evaluation(run, evaluation, episodes, {episode.problem.id: "2 + 2?" for episode in episodes}, recorded)
         return run.folder

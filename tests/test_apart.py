@@ -20,7 +20,7 @@ def notes(results: Path) -> str:
 def test_runs_alike_in_both_fingerprints_are_one_row(tmp_path: Path):
     for seed in (0, 1):
         make_run(tmp_path, "score", seed)
-    assert rows(tmp_path) == {("math · mini", "score"): [0, 1]}
+    assert rows(tmp_path) == {("math (miniature) · mini", "score"): [0, 1]}
     assert "kept apart" not in notes(tmp_path)
 
 
@@ -32,7 +32,7 @@ def test_seeds_that_differ_in_a_hyperparameter_in_data_and_in_split_size_are_row
     make_run(tmp_path, "score", 3, table={"problems": {"num": 60, "digest": "other"}})
     make_run(tmp_path, "score", 4, num_problems=50)
     found = rows(tmp_path)
-    assert found["math · mini", "score"] == [0, 1]
+    assert found["math (miniature) · mini", "score"] == [0, 1]
     assert sorted(found.values()) == [[0, 1], [0, 1], [2], [3], [4]]
     assert len({label for label, _ in found}) == 4
     told = notes(tmp_path)
@@ -48,8 +48,8 @@ def test_a_part_is_compared_with_the_base_of_its_own_part_alone(tmp_path: Path):
     make_run(tmp_path, "score", 1, num_problems=50)
     cells = find_cells(tmp_path, evaluation="greedy")
     bases = {cell.setting.label: base_of(cell, cells) for cell in cells if cell.method == "score"}
-    assert bases["math · mini"] is not None
-    assert bases["math · mini (b)"] is None
+    assert bases["math (miniature) · mini"] is not None
+    assert bases["math (miniature) · mini (b)"] is None
 
 
 def test_a_manifest_without_fingerprints_is_kept_apart_from_one_that_has_them(tmp_path: Path):
@@ -58,7 +58,10 @@ def test_a_manifest_without_fingerprints_is_kept_apart_from_one_that_has_them(tm
     path = make_run(tmp_path, "score", 2) / "greedy" / "manifest.json"
     text = path.read_text()
     path.write_text(text.replace('"table"', '"no_table"').replace('"row"', '"no_row"'))
-    assert rows(tmp_path) == {("math · mini", "score"): [0, 1], ("math · mini (b)", "score"): [2]}
+    assert rows(tmp_path) == {
+        ("math (miniature) · mini", "score"): [0, 1],
+        ("math (miniature) · mini (b)", "score"): [2],
+    }
     assert "run it again" in notes(tmp_path)
 
 
@@ -82,3 +85,19 @@ def test_each_method_of_a_part_has_its_own_reason_and_a_run_both_of_its_differen
     assert "SCoRe differs in training.alpha: 0 instead of 10" in told
     assert "differs in method.num_iterations: 1 instead of None" in told
     assert "problems.num: 50 instead of 60, and in training.alpha: 3 instead of 10" in told
+
+
+def test_of_equally_many_seeds_the_newest_stand_under_the_plain_name(tmp_path: Path):
+    for seed, alpha, end in ((0, 10, "2026-01-01"), (1, 10, "2026-01-04"), (2, 5, "2026-01-02"), (3, 5, "2026-01-05")):
+        make_run(tmp_path, "score", seed, row={"training": {"alpha": alpha}}, manifest={"end": end})
+    make_run(tmp_path, "star", 0, num_problems=50, manifest={"end": "2026-01-01"})
+    make_run(tmp_path, "star", 1, num_problems=60, manifest={"end": "2026-01-02"})
+    found = rows(tmp_path)
+    assert found["math (miniature) · mini", "score"] == [2, 3]
+    assert found["math (miniature) · mini", "star"] == [1]
+
+
+def test_a_made_run_keeps_what_it_is_not_told_to_change(tmp_path: Path):
+    make_run(tmp_path, "score", 0)
+    make_run(tmp_path, "score", 1, row={"training": {"alpha": 0}}, manifest={"end": "2026-01-01"})
+    assert "SCoRe differs in training.alpha: 10 instead of 0." in notes(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from bench.report import main
 from bench.reporting.paper import paper_row, paper_tables
 from bench.reporting.regrade import regraded
 from bench.reporting.study import find_cells
+from bench.reporting.style import show_number
+from bench.reporting.tables import METRICS
 from bench.reporting.terminal import print_main_table
 from bench.results import Run, RunKey, load_episodes
 from tests.made_episodes import episode
-from tests.made_results import CHANCES, MANIFEST, make_run, save_evaluation
+from tests.made_results import CHANCES, make_run, save_evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ("overview", "edit_distance", "edit_distance_training", "levels", "attempts")
@@ -42,7 +45,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table(results: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(results / "tables" / f"{name}.csv", keep_default_na=False)
+    return pd.read_csv(results / "reports" / "greedy" / "tables" / f"{name}.csv", keep_default_na=False)
 
 
 def test_the_main_table_has_a_row_per_method_and_setting_with_intervals(reported: Path) -> None:
@@ -63,15 +66,15 @@ def test_the_main_table_has_a_row_per_method_and_setting_with_intervals(reported
 def test_every_table_is_also_there_to_be_read(reported: Path) -> None:
     names = ["main", "claims", "against_base", "seeds", "behaviour", "budget", "table1", "table2", "table3", "table4"]
     for name, suffix in product(names, ("csv", "md", "tex")):
-        assert (reported / "tables" / f"{name}.{suffix}").stat().st_size > 0
-    markdown = (reported / "tables" / "main.md").read_text(encoding="utf-8")
+        assert (reported / "reports" / "greedy" / "tables" / f"{name}.{suffix}").stat().st_size > 0
+    markdown = (reported / "reports" / "greedy" / "tables" / "main.md").read_text(encoding="utf-8")
     assert "60.0 / 64.4 / 4.4 / 5.8 / 1.4" in markdown
-    assert r"$\Delta$" in (reported / "tables" / "main.tex").read_text(encoding="utf-8")
+    assert r"$\Delta$" in (reported / "reports" / "greedy" / "tables" / "main.tex").read_text(encoding="utf-8")
 
 
 def test_a_table_of_ours_never_stands_beside_the_papers_without_naming_both_settings(reported: Path) -> None:
     for name in ("main", "table1", "table2", "table4"):
-        text = (reported / "tables" / f"{name}.md").read_text(encoding="utf-8")
+        text = (reported / "reports" / "greedy" / "tables" / f"{name}.md").read_text(encoding="utf-8")
         assert "Gemini 1.5 Flash, MATH500 (500 problems)" in text
         assert "not the paper's setting" in text
 
@@ -85,7 +88,7 @@ def test_a_missing_seed_is_named_in_both_tables(reported: Path) -> None:
 
 
 def test_a_printed_row_without_a_run_of_ours_says_missing(reported: Path) -> None:
-    lines = (reported / "tables" / "table2.md").read_text(encoding="utf-8").splitlines()
+    lines = (reported / "reports" / "greedy" / "tables" / "table2.md").read_text(encoding="utf-8").splitlines()
     star = next(line for line in lines if line.startswith("| STaR (D+)"))
     assert "missing" in star
     assert "54.0" in star
@@ -115,10 +118,10 @@ def test_the_variant_main_comes_before_the_others(tmp_path: Path) -> None:
 
 
 def test_every_figure_with_data_is_drawn_and_embedded(reported: Path) -> None:
-    page = (reported / "report.html").read_text(encoding="utf-8")
+    page = (reported / "reports" / "greedy" / "report.html").read_text(encoding="utf-8")
     for name in FIGURES:
-        assert (reported / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert (reported / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (reported / "reports" / "greedy" / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (reported / "reports" / "greedy" / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert page.count("data:image/png;base64,") == len(FIGURES)
     assert "SCoRe" in page
 
@@ -145,7 +148,9 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
         make_run(tmp_path / name, "score", 0, num_problems=20)
         assert main(["--results", str(tmp_path / name)]) == 0
-        files = [path for kind in ("tables", "figures") for path in (tmp_path / name / kind).iterdir()]
+        files = [
+            path for kind in ("tables", "figures") for path in (tmp_path / name / "reports" / "greedy" / kind).iterdir()
+        ]
         made.append({path.name: path.read_bytes() for path in files})
     assert made[0] == made[1]
 
@@ -155,7 +160,7 @@ def test_the_figure_says_which_distance_it_shows(tmp_path: Path) -> None:
     drawn = {}
     for distance in ("indel", "levenshtein"):
         assert main(["--results", str(tmp_path), "--distance", distance]) == 0
-        drawn[distance] = (tmp_path / "figures" / "edit_distance.png").read_bytes()
+        drawn[distance] = (tmp_path / "reports" / "greedy" / "figures" / "edit_distance.png").read_bytes()
     assert drawn["indel"] != drawn["levenshtein"]
 
 
@@ -180,16 +185,20 @@ def test_a_seed_with_other_problems_ends_no_report_and_is_a_row_of_its_own(
     make_run(tmp_path, "base", 1, num_problems=11)
     assert main(["--results", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "math · mini (b) is kept apart: Base differs in problems.num" in said
+    assert "math (miniature) · mini (b) is kept apart: Base differs in problems.num" in said
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "episodes.parquet"])
-def test_a_damaged_run_is_named_and_left_out(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["greedy/manifest.json", "greedy/episodes.parquet", "config.json"])
+def test_a_damaged_run_is_left_out_and_named_in_the_reports_own_files(name: str, tmp_path: Path) -> None:
     make_run(tmp_path, "base", 0)
-    broken = make_run(tmp_path, "base", 1) / "greedy" / name
+    broken = make_run(tmp_path, "base", 1) / name
     broken.write_bytes(b"{")
-    assert main(["--results", str(tmp_path)]) == 0
-    assert f"left out: {broken}" in caplog.text
+    assert main(["--results", str(tmp_path), "--html"]) == 0
+    folder = tmp_path / "reports" / "greedy"
+    for written in (folder / "report.html", folder / "tables" / "completeness.md"):
+        assert f"Left out, and counted as unfinished: {broken} cannot be read" in written.read_text(encoding="utf-8")
+    row = table(tmp_path, "completeness").loc[0]
+    assert (str(row["done"]), str(row["unfinished"])) == ("0", "1")
 
 
 def test_a_planned_run_that_never_began_is_missing(tmp_path: Path) -> None:
@@ -221,8 +230,105 @@ def test_the_table_at_the_end_of_a_sweep_shows_its_runs_alone(
     shown = capsys.readouterr().out
     assert "SCoRe" in shown
     assert "Base" not in shown
+    assert " of " not in shown[shown.index("SCoRe") :].splitlines()[0]
     print_main_table(tmp_path / "nothing")
     assert "has finished" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_sweep_counts_its_own_runs_and_a_report_all_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, "base", 0)
+    make_run(tmp_path, "score", 1)
+    print_main_table(tmp_path, {RunKey(method="base", task="math", model="mini", variant="main", seed=0)})
+    assert row_of("Base", capsys.readouterr().out).split()[1:3] != ["1", "of"]
+    assert main(["--results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert row_of("Base", shown[shown.index("percent, with") :]).split()[1:4] == ["1", "of", "2"]
+    assert "Seeds\ndone" not in shown
+    written = (tmp_path / "reports/greedy/tables/completeness.md").read_text(encoding="utf-8")
+    assert written.startswith("| Setting | Method | Runs | Seeds done | Unfinished | Missing |")
+
+
+def row_of(method: str, shown: str) -> str:
+    return next(line for line in shown.splitlines() if line.strip().startswith(method))
+
+
+def test_each_evaluation_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    make_run(tmp_path, "base", 0)
+    make_run(tmp_path, "score", 0, evaluation="ten_attempts", num_attempts=10)
+    for evaluation in ("greedy", "ten_attempts"):
+        assert main(["--results", str(tmp_path), "--html", "--evaluation", evaluation]) == 0
+    methods = {
+        evaluation: list(pd.read_csv(tmp_path / "reports" / evaluation / "tables" / "main.csv")["method"])
+        for evaluation in ("greedy", "ten_attempts")
+    }
+    assert methods == {"greedy": ["base"], "ten_attempts": ["score"]}
+    for name in ("report.html", "figures/overview.png"):
+        one, other = ((tmp_path / "reports" / evaluation / name).read_bytes() for evaluation in methods)
+        assert one != other
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_no_digit_is_cut_however_narrow_the_terminal(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("base", "pair_sft", "score", "single_turn_rl"):
+        make_run(tmp_path, method, 0, model="Qwen2.5-1.5B-Instruct", manifest={"budget": BUDGET_OF_MILLIONS})
+    make_run(tmp_path, "base", 1, model="Qwen2.5-1.5B-Instruct")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["--results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert columns < 60 or max(map(len, shown.splitlines())) <= columns
+    words = shown.split()
+    for cell in find_cells(tmp_path, evaluation="greedy"):
+        for metric in METRICS.values():
+            found = cell.estimates[metric]
+            low, value, high = (show_number(100 * number) for number in (found.low, found.value, found.high))
+            assert f"{low}…{high}" in words
+            assert value in words
+    assert {f"{number:,}" for number in BUDGET_OF_MILLIONS.values()} <= set(words)
+
+
+BUDGET_OF_MILLIONS = {
+    "sampled_episodes": 1_234_567,
+    "sampled_attempts": 2_469_134,
+    "sampled_tokens": 9_876_543_210,
+    "updates": 12_345,
+    "trained_tokens": 8_765_432_109,
+}
+
+
+@pytest.mark.parametrize(
+    ("made", "label"),
+    [
+        ({"task": "math", "source": "hub", "num_problems": 50}, "math (50 of MATH500's 500 problems) · m"),
+        ({"task": "mbpp", "source": "hub", "num_problems": 50}, "mbpp (50 of MBPP's 500 test problems) · m"),
+        (
+            {"task": "humaneval", "source": "local", "num_problems": 20},
+            "humaneval (20 of HumanEval's 164 problems) · m",
+        ),
+        ({"task": "humaneval", "source": "hub", "num_problems": 164}, "humaneval · m"),
+        ({"task": "math", "source": "mini", "num_problems": 20}, "math (miniature) · m"),
+        (
+            {"task": "math", "source": "hub", "num_problems": 20, "manifest": {"asked": {"split": "dev"}}},
+            "math (20 problems of the dev split) · m",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_problems_other_than_the_papers_are_named_wherever_a_table_is_written(
+    made: dict, label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, "base", 0, model="m", **made)
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["--results", str(tmp_path), "--html"]) == 0
+    folder = tmp_path / "reports" / "greedy"
+    assert f"{label}: greedy evaluation" in capsys.readouterr().out
+    for name in ("main.md", "seeds.md", "behaviour.md", "budget.md"):
+        assert f"| {label} |" in (folder / "tables" / name).read_text(encoding="utf-8")
+    assert f"{label} &" in (folder / "tables" / "main.tex").read_text(encoding="utf-8").replace(r"$\cdot$", "·")
+    assert f"<td class=text>{html.escape(label)}</td>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_budget_is_printed_and_an_older_manifest_lacks_only_what_it_did_not_count(
@@ -231,7 +337,7 @@ def test_the_budget_is_printed_and_an_older_manifest_lacks_only_what_it_did_not_
     make_run(tmp_path, "score", 0)
     print_main_table(tmp_path)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "What training cost" in shown
+    assert "what training cost" in shown
     assert "100 unknown 2,000 10 1,500" in shown
     assert "attempts, tokens and updates are not equalised" in shown
 
@@ -292,14 +398,36 @@ def test_the_door_opens_as_a_script(tmp_path: Path) -> None:
 
 def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     played = [replayed("p0", grades=(0, 1), labels=(False, True)), replayed("p1", grades=(0, 1), labels=(False, False))]
-    key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
-    config = {"task": {"source": "local"}}
-    with Run.claim(key, tmp_path, config) as run:
-        save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, MANIFEST)
+    save_recording(tmp_path, played)
     print_main_table(tmp_path)
     told = " ".join(capsys.readouterr().out.split())
     assert "would be 0.0 / 50.0 / 50.0 / 50.0 / 0.0" in told
     assert "1 of 4 verdicts: p1 attempt 2" in told
+
+
+def save_recording(results: Path, played: list[Episode]) -> None:
+    key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
+    manifest = {"token_unit": "characters", "budget": {}, "table": {"weights": {"recording": "0"}}, "row": {}}
+    with Run.claim(key, results, {"task": {"source": "local"}}) as run:
+        save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, manifest)
+
+
+def test_a_recording_is_called_so_and_has_no_tokens_and_no_row_of_the_papers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    save_recording(tmp_path, [replayed(f"p{n}", grades=(0, 1), labels=(False, True)) for n in range(2)])
+    make_run(tmp_path, "base", 0)
+    assert main(["--results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    ours = shown[shown.index("math (2 of MATH500's 500 problems) · recording: greedy evaluation") :]
+    assert row_of("Recording", ours)
+    assert "paper" not in ours[: ours.index("recorded attempts")]
+    assert set(table(tmp_path, "table2")["model"]) == {"mini"}
+    behaviour = table(tmp_path, "behaviour").set_index("model")
+    assert [behaviour.loc[model, "tokens_t1"] != "" for model in ("mini", "recording")] == [True, False]
+    lines = (tmp_path / "reports/greedy/tables/behaviour.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if "Recording" in line)
+    assert [cell.strip() for cell in row.split("|")[-3:-1]] == ["", ""]
 
 
 def replayed(problem: str, *, grades: tuple[int, int], labels: tuple[bool, bool]) -> Episode:
@@ -324,12 +452,12 @@ def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
     with Run.claim(key, tmp_path, {"task": {"source": "local"}}) as run:
         save_evaluation(run, "greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
     (cell,) = find_cells(tmp_path, evaluation="greedy")
-    by_meaning = regraded(cell, grader="math_verify", evaluation="greedy").estimates
-    by_string = regraded(cell, grader="hendrycks", evaluation="greedy").estimates
+    by_meaning = regraded(cell, grader="math_verify").estimates
+    by_string = regraded(cell, grader="hendrycks").estimates
     assert [by_meaning[f"accuracy@t{t}"].value for t in (1, 2)] == [1.0, 1.0]
     assert [by_string[f"accuracy@t{t}"].value for t in (1, 2)] == [0.0, 1.0]
 
 
 def test_a_report_with_a_second_grader_has_a_second_main_table(reported: Path):
     assert main(["--results", str(reported), "--grader", "hendrycks"]) == 0
-    assert (reported / "tables" / "main_hendrycks.csv").is_file()
+    assert (reported / "reports" / "greedy" / "tables" / "main_hendrycks.csv").is_file()

@@ -38,6 +38,16 @@ def test_a_sweep_leaves_a_folder_per_run_prints_the_table_and_is_not_done_twice(
     assert again.stdout == first.stdout
 
 
+def test_a_sweep_prints_a_table_of_each_evaluation_that_it_asked_for(tmp_path: Path):
+    told = bench("method=base", "evaluation=[dev,sampled]", f"results={tmp_path}", *SCRIPTED)
+    assert told.returncode == 0, told.stderr
+    shown = " ".join(told.stdout.split())
+    assert "dev evaluation, percent" in shown
+    assert "sampled evaluation, percent" in shown
+    assert "has finished" not in shown
+    assert f"{tmp_path}/reports/dev" in told.stderr
+
+
 def test_a_glob_over_methods_means_every_yaml_of_conf_and_nothing_else():
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -1,8 +1,8 @@
 """Runs that cannot be compared are kept apart: by the two fingerprints of their manifests.
 
 Methods of one table share its fingerprint, seeds of one row share theirs (bench.fingerprints). Runs that differ in
-either, under one name, become parts of their setting: the largest stands under the plain name, the others are (b),
-(c), ..., each with a sentence that names what differs.
+either, under one name, become parts of their setting: the largest stands under the plain name (of equally large ones
+that with the run evaluated last), the others are (b), (c), ..., each with a sentence that names what differs.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Mapping[str, Any]]) 
     """The part of each run of one setting. Seeds of one method differ in no row within a part, and no table differs."""
     tables = [dumps(each.get("table"), sort_keys=True) for each in manifests]
     rows = [dumps(each.get("row"), sort_keys=True) for each in manifests]
-    by_table = _ranks(tables)
+    ends = [str(each.get("end", "")) for each in manifests]
+    by_table = _ranks(list(zip(tables, ends, strict=True)))
     by_row: dict[tuple[str, str], dict[str, int]] = {}
     for run, table in zip(runs, tables, strict=True):
         alike = [
-            row
-            for other, t, row in zip(runs, tables, rows, strict=True)
+            (row, end)
+            for other, t, row, end in zip(runs, tables, rows, ends, strict=True)
             if (other.key.method, t) == (run.key.method, table)
         ]
         by_row[run.key.method, table] = _ranks(alike)
@@ -69,10 +70,14 @@ def _letters(number: int) -> str:
     return (_letters(before - 1) if before else "") + ascii_lowercase[last]
 
 
-def _ranks(prints: Sequence[str]) -> dict[str, int]:
-    """The most frequent first; of equals the one that was met first: the lowest seed."""
-    counted = Counter(prints)
-    ranked = sorted(counted, key=lambda text: (-counted[text], prints.index(text)))
+def _ranks(prints: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Of (fingerprint, end of its evaluation) the most frequent fingerprint first, and of equals the newest.
+
+    An end is a time in UTC as the manifest has it, so that text order is time order; a manifest without one is oldest.
+    """
+    counted = Counter(text for text, _ in prints)
+    newest = dict(sorted(prints, key=lambda each: each[1]))
+    ranked = sorted(counted, key=lambda text: (counted[text], newest[text]), reverse=True)
     return {text: rank for rank, text in enumerate(ranked)}
 
 

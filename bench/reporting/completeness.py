@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -23,7 +24,7 @@ class Completeness:
     method: str
     setting: Setting
     done: tuple[int, ...]
-    unfinished: tuple[int, ...]  # the run's folder is there, the evaluation's manifest is not
+    unfinished: tuple[int, ...]  # the run's folder is there, the evaluation's manifest is not, or cannot be read
     missing: tuple[int, ...]
 
     @property
@@ -31,17 +32,24 @@ class Completeness:
         return len(self.done) + len(self.unfinished) + len(self.missing)
 
 
-def completeness(results: Path, *, evaluation: str) -> list[Completeness]:
-    """Expected are, in each setting, all methods seen there with all seeds seen there, and what sweeps have planned."""
+def completeness(
+    results: Path, *, evaluation: str, unreadable: Collection[RunKey] = (), only: Collection[RunKey] | None = None
+) -> list[Completeness]:
+    """Expected are, in each setting, all methods seen there with all seeds seen there, and what sweeps have planned.
+
+    With `only`, as the runs of one sweep, those and no others.
+    """
     started: dict[Setting, dict[str, dict[int, bool]]] = defaultdict(lambda: defaultdict(dict))
     for run in find_runs(results):
-        started[setting_of(run.key)][run.key.method][run.key.seed] = evaluation in run.evaluations()
-    expected = {
-        (setting, method, seed)
-        for setting, methods in started.items()
-        for method, seed in product(methods, {seed for seeds in methods.values() for seed in seeds})
-    }
-    expected |= {(setting_of(key), key.method, key.seed) for key in planned_runs(results)}
+        is_done = evaluation in run.evaluations() and run.key not in unreadable
+        started[setting_of(run.key)][run.key.method][run.key.seed] = is_done
+    expected = {(setting_of(key), key.method, key.seed) for key in (planned_runs(results) if only is None else only)}
+    if only is None:
+        expected |= {
+            (setting, method, seed)
+            for setting, methods in started.items()
+            for method, seed in product(methods, {seed for seeds in methods.values() for seed in seeds})
+        }
     seeds_of: dict[tuple[Setting, str], list[int]] = defaultdict(list)
     for setting, method, seed in sorted(expected, key=lambda run: (run[0].place, method_order(run[1]), run[2])):
         seeds_of[setting, method].append(seed)
@@ -71,7 +79,8 @@ def planned_runs(results: Path) -> set[RunKey]:
     return planned
 
 
-def completeness_table(rows: list[Completeness], *, evaluation: str) -> Table:
+def completeness_table(rows: list[Completeness], unreadable: Mapping[RunKey, str], *, evaluation: str) -> Table:
+    """The seeds of each row, and in the caption why a run that has finished is left out of all tables."""
     numbers = pd.DataFrame(
         {
             "method": row.method,
@@ -91,7 +100,7 @@ def completeness_table(rows: list[Completeness], *, evaluation: str) -> Table:
             "Setting": row.setting.label,
             "Method": method_style(row.method).label,
             "Runs": f"{len(row.done)} of {row.num_expected}",
-            "Done": seeds_text(row.done),
+            "Seeds done": seeds_text(row.done),
             "Unfinished": seeds_text(row.unfinished),
             "Missing": seeds_text(row.missing),
         }
@@ -102,6 +111,8 @@ def completeness_table(rows: list[Completeness], *, evaluation: str) -> Table:
         f"{num_done} of {num_expected} expected runs have finished their {evaluation} evaluation; seeds are listed. "
         "Expected are all methods and all seeds seen in a setting, and every run that a sweep has planned."
     )
+    if unreadable:
+        caption += f" Left out, and counted as unfinished: {'; '.join(unreadable.values())}."
     return Table("completeness", caption, numbers, shown)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
 from bench.reporting.study import Cell
-from bench.reporting.style import BROKEN_COLOUR, FIRST_COLOUR, QUIET, SECOND_COLOUR, method_style
+from bench.reporting.style import BROKEN_COLOUR, FIRST_COLOUR, QUIET, SECOND_COLOUR
 from bench.results import log_of
 
 ACCURACIES = {"train/accuracy@t1": ("attempt 1", FIRST_COLOUR), "train/accuracy@t2": ("attempt 2", SECOND_COLOUR)}
@@ -68,7 +68,7 @@ def _curves(cells: list[Cell], series: dict[str, tuple[str, str]], title: str) -
         axes.set_ylim(0, 100)
         label_line_ends(axes, ends)
         mark_stages(axes, logs[id(cell)][0])
-        axes.set_title(method_style(cell.method).label)
+        axes.set_title(cell.label)
         axes.set_xlabel("update")
     write_title(figure, title)
     return figure

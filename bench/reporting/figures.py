@@ -44,7 +44,7 @@ def overview(cells: list[Cell]) -> Figure | None:
                 1.02, y, show_number(100 * delta.value), transform=axes.get_yaxis_transform(), va="center", fontsize=8
             )
         axes.text(1.02, -1, "Δ", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-        axes.set_yticks(range(len(group)), [method_style(cell.method).label for cell in group])
+        axes.set_yticks(range(len(group)), [cell.label for cell in group])
         axes.set_ylim(len(group) - 0.4, -0.6)
         axes.set_title(setting.label)
         axes.xaxis.set_tick_params(labelbottom=True)
@@ -72,7 +72,7 @@ def edit_distance(cells: list[Cell], *, distance: str) -> Figure | None:
         bins.draw(axes, ratios, color=style.colour, alpha=0.55)
         if base is not None and base is not cell:
             bins.draw(axes, base.episodes[column], histtype="step", color="#222222", linewidth=0.9)
-        axes.set_title(style.label, color=style.colour)
+        axes.set_title(cell.label, color=style.colour)
         identical = show_number(100 * float(np.mean(ratios == 0)), 0)
         note = f"median {np.median(ratios):.2f}\n{identical} % identical"
         axes.text(0.98, 0.95, note, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
@@ -123,7 +123,7 @@ def training_data(cells: list[Cell], *, distance: str) -> Figure | None:
         bins.draw(axes, cell.episodes[column], histtype="step", color=style.colour, linewidth=1.6)
         medians = f"median {ratios.median():.2f}\nthen {cell.episodes[column].median():.2f}"
         axes.text(0.98, 0.95, medians, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="#444444")
-        axes.set_title(style.label, color=style.colour)
+        axes.set_title(cell.label, color=style.colour)
     write_title(
         figure,
         "Density of the edit-distance ratio between two attempts: grey, what was imitated; line, the "
@@ -149,7 +149,7 @@ def levels(cells: list[Cell]) -> Figure | None:
         axes.plot(x, fixed - broken, "o", color="black", markersize=4)
         axes.axhline(0, color=QUIET, linewidth=0.8)
         axes.set_xticks(x, [str(level).removeprefix("Level ") for level in by_level.index])
-        axes.set_title(method_style(cell.method).label)
+        axes.set_title(cell.label)
         axes.set_xlabel("level")
         axes.yaxis.set_major_formatter(lambda tick, _: show_number(abs(tick), 0))
     write_title(
@@ -175,7 +175,7 @@ def attempts(cells: list[Cell]) -> Figure | None:
             style = method_style(cell.method)
             axes.plot(turns, accuracies, marker="o", markersize=3, color=style.colour)
             axes.set_xticks(turns)
-            ends.append((accuracies[-1], style.label, style.colour))
+            ends.append((accuracies[-1], cell.label, style.colour))
         label_line_ends(axes, ends)
         axes.set_title(setting.label)
         axes.set_xlabel("attempt")

@@ -20,7 +20,7 @@ from bench.reporting.study import Cell
 ANSWER_TASKS = ("math",)  # whose attempts end in an answer; programs have one grader, their tests
 
 
-def regraded(cell: Cell, *, grader: str, evaluation: str) -> Cell:
+def regraded(cell: Cell, *, grader: str) -> Cell:
     """The cell with every attempt's grade and answer as `grader` sees them ("math_verify" or "hendrycks").
 
     Raises ValueError where a run's transcripts and its episodes are not of the same conversations.
@@ -28,11 +28,12 @@ def regraded(cell: Cell, *, grader: str, evaluation: str) -> Cell:
     frames = []
     with AnswerVerifier(Grading(), grader=grader) as verifier:
         for run in cell.runs:
-            rows = list(_transcripts(run.path / evaluation))
+            folder = run.path / cell.evaluation
+            rows = list(_transcripts(folder))
             episodes = cell.episodes_of(run.key.seed).copy()
             keys = list(zip(episodes["problem_id"], episodes["sample"], strict=True))
             if keys != [(row["problem_id"], row["sample"]) for row in rows]:
-                raise ValueError(f"{run.path / evaluation}: transcripts and episodes differ; play the run again")
+                raise ValueError(f"{folder}: transcripts and episodes differ; play the run again")
             waiting = [
                 [verifier.submit(Problem(row["problem_id"], "", row["gold"]), text) for text in row["attempts"]]
                 for row in rows

@@ -7,13 +7,13 @@ import pandas as pd
 from bench.reporting.paper import PaperTable
 from bench.reporting.study import Cell
 from bench.reporting.style import METRIC_LABELS, method_style, show_number
-from bench.reporting.tables import HOW_INTERVALS, METRICS, estimate_columns, interval_text, setting_notes
+from bench.reporting.tables import HOW_INTERVALS, METRICS, estimate_columns, interval_text, paper_beside, setting_notes
 from bench.reporting.writing import Table
 
 
 def reproduced_table(printed: PaperTable, cells: list[Cell]) -> Table:
     """Each printed row once per setting of ours on that task; a row without a run of ours stays, and says "missing"."""
-    ours = [cell for cell in cells if cell.setting.task == printed.task and cell.setting.variant == "main"]
+    ours = [cell for cell in cells if cell.setting.task == printed.task and paper_beside(cell)]
     settings = list(dict.fromkeys(cell.setting for cell in ours)) or [None]
     columns = [column for column in METRICS if any(column in row for row in printed.rows.values())]
     numbers, shown = [], []

@@ -58,8 +58,20 @@ def method_order(method: str) -> tuple[int, str]:
     return (known.index(method) if method in METHODS else len(known), method)
 
 
-def setting_label(task: str, model: str, variant: str) -> str:
-    return f"{task} · {model}" + ("" if variant == "main" else f" · {variant}")
+TEST_SETS = {  # what each task is tested on in full
+    "math": (500, "MATH500's 500 problems"),
+    "mbpp": (500, "MBPP's 500 test problems"),
+    "humaneval": (164, "HumanEval's 164 problems"),
+}
+
+
+def problems_label(task: str, *, source: str, split: str, num_problems: int) -> str:
+    """What the problems are where they are not the whole test set; empty where they are."""
+    size, whole = TEST_SETS.get(task, (0, ""))
+    if split != "test":
+        told = f"{num_problems} problems of the {split} split"
+        return f"miniature, {told}" if source == "mini" else told
+    return "miniature" if source == "mini" else f"{num_problems} of {whole}" if num_problems < size else ""
 
 
 def show_number(value: float, digits: int = 1) -> str:

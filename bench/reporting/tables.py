@@ -9,8 +9,8 @@ import pandas as pd
 from bench.metrics import Comparison, Estimate, compare, estimate, mcnemar
 from bench.reporting.completeness import Completeness, seeds_text
 from bench.reporting.paper import PaperRow, paper_row, paper_tables
-from bench.reporting.study import Cell, base_of, by_setting, source_of
-from bench.reporting.style import METRIC_LABELS, MINUS, NOT_PRINTED, method_style, show_number
+from bench.reporting.study import Cell, base_of, by_setting
+from bench.reporting.style import METRIC_LABELS, MINUS, NOT_PRINTED, show_number
 from bench.reporting.writing import Table
 
 METRICS = {column: column.replace("_t", "@t") if "accuracy" in column else column for column in METRIC_LABELS}
@@ -32,7 +32,7 @@ def main_table(cells: list[Cell], runs: list[Completeness]) -> Table:
     numbers, shown = [], []
     missing = {(row.setting, row.method): (*row.unfinished, *row.missing) for row in runs}
     for cell in cells:
-        paper = paper_row(method=cell.method, task=cell.setting.task, variant=cell.setting.variant)
+        paper = paper_beside(cell)
         absent = seeds_text(tuple(sorted(missing.get((cell.setting, cell.method), ()))))
         numbers.append(
             identity(cell)
@@ -48,7 +48,7 @@ def main_table(cells: list[Cell], runs: list[Completeness]) -> Table:
         shown.append(
             {
                 "Setting": cell.setting.label,
-                "Method": method_style(cell.method).label,
+                "Method": cell.label,
                 "Seeds": len(cell.runs),
                 "Missing seeds": absent,
             }
@@ -58,17 +58,26 @@ def main_table(cells: list[Cell], runs: list[Completeness]) -> Table:
     return Table("main", f"{HOW_INTERVALS} {setting_notes(cells)}", pd.DataFrame(numbers), pd.DataFrame(shown))
 
 
+def paper_beside(cell: Cell) -> PaperRow | None:
+    """The paper's row for the same; None for a recording, which may be of any system."""
+    if cell.setting.is_recording:
+        return None
+    return paper_row(method=cell.method, task=cell.setting.task, variant=cell.setting.variant)
+
+
 def setting_notes(cells: list[Cell]) -> str:
     """What the paper's numbers were measured on, and which settings here are not that."""
     notes = []
     for setting, group in by_setting(cells):
         if setting.part:
-            reasons = dict.fromkeys(f"{method_style(cell.method).label} {cell.setting.why}" for cell in group)
+            reasons = dict.fromkeys(f"{cell.label} {cell.setting.why}" for cell in group)
             notes.append(f"{setting.label} is kept apart: {'; '.join(reasons)}.")
         tables = [table for table in paper_tables() if table.task == setting.task and setting.variant == "main"]
-        if not tables:
+        if setting.is_recording:
+            notes.append(f"{setting.label}: recorded attempts, graded here; the paper has no such setting.")
+        elif not tables:
             notes.append(f"{setting.label}: the paper has no such setting.")
-        elif source_of(group[0]) == "mini":
+        elif setting.problems.startswith("miniature"):
             notes.append(
                 f"{setting.label}: generated miniature problems and a tiny model, not the paper's setting; "
                 f"the paper's numbers ({tables[0].setting}) show the phenomenon and are no target."
@@ -83,7 +92,7 @@ def seeds_table(cells: list[Cell]) -> Table:
     rows = [(cell, seed, estimate(cell.episodes_of(seed))) for cell in cells for seed in cell.seeds]
     numbers = pd.DataFrame(identity(cell) | {"seed": seed} | estimate_columns(found) for cell, seed, found in rows)
     shown = pd.DataFrame(
-        {"Setting": cell.setting.label, "Method": method_style(cell.method).label, "Seed": seed}
+        {"Setting": cell.setting.label, "Method": cell.label, "Seed": seed}
         | {label: interval_text(found.get(METRICS[column])) for column, label in METRIC_LABELS.items()}
         for cell, seed, found in rows
     )
@@ -103,7 +112,7 @@ def against_base_table(cells: list[Cell]) -> Table:
         for seed, ours, theirs in pairs:
             comparisons = compare(ours, theirs)
             row = identity(cell) | {"seed": seed}
-            text = {"Setting": cell.setting.label, "Method": method_style(cell.method).label, "Seed": seed}
+            text = {"Setting": cell.setting.label, "Method": cell.label, "Seed": seed}
             for column in ("accuracy_t1", "accuracy_t2", "delta"):
                 comparison = comparisons.get(METRICS[column])
                 row |= comparison_columns(column, comparison)
@@ -127,18 +136,24 @@ def behaviour_table(cells: list[Cell]) -> Table:
     """Everything else that the episodes tell: changed answers, edits, cut and unanswered attempts, tokens, seconds."""
     numbers, shown = [], []
     for cell in cells:
-        others = {name: found for name, found in cell.estimates.items() if name not in METRICS.values()}
+        counts_tokens = cell.token_units == {"tokens"}
+        others = {
+            name: found
+            for name, found in cell.estimates.items()
+            if name not in METRICS.values() and (counts_tokens or not name.startswith("tokens@"))
+        }
         numbers.append(
             identity(cell) | {column_name(name): in_units(name, found.value) for name, found in others.items()}
         )
-        row = {"Setting": cell.setting.label, "Method": method_style(cell.method).label}
+        row = {"Setting": cell.setting.label, "Method": cell.label}
         for name, label in BEHAVIOUR.items():
             digits = 2 if name.startswith("edit") else 1
             row[label] = show_number(in_units(name, others[name].value), digits) if name in others else ""
         shown.append(row)
     caption = (
         "Percent of all episodes, but tokens and grading seconds, which are means per attempt, and edit ratios "
-        "(0 to 1: distance between the two attempts over their total length). The CSV has every attempt."
+        "(0 to 1: distance between the two attempts over their total length). Tokens are left out where a recording or "
+        "a script has characters instead. The CSV has every attempt."
     )
     return Table("behaviour", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
 
@@ -155,20 +170,23 @@ BEHAVIOUR = {
 }
 
 
-def budget_table(cells: list[Cell], *, evaluation: str) -> Table:
+def budget_table(cells: list[Cell]) -> Table:
     """What each method was given to learn from; a fair comparison has equal rows among the trained methods."""
     numbers, shown = [], []
     for cell in cells:
-        manifests = [run.manifest(evaluation) for run in cell.runs]
-        means = {key: _mean(manifest.get("budget", {}).get(key) for manifest in manifests) for key in BUDGET}
-        unit = " and ".join(sorted({manifest.get("token_unit", "unknown") for manifest in manifests}))
-        numbers.append(identity(cell) | {"num_seeds": len(manifests)} | means | {"token_unit": unit})
-        row = {"Setting": cell.setting.label, "Method": method_style(cell.method).label}
+        budgets = [manifest.get("budget", {}) for manifest in cell.manifests]
+        means = {key: _mean(budget.get(key) for budget in budgets) for key in BUDGET}
+        unit = " and ".join(sorted(cell.token_units))
+        numbers.append(identity(cell) | {"num_seeds": len(cell.runs)} | means | {"token_unit": unit})
+        row = {"Setting": cell.setting.label, "Method": cell.label}
         spent = {label: "unknown" if (mean := means[key]) is None else f"{mean:,.0f}" for key, label in BUDGET.items()}
-        shown.append(row | spent | {"Token": unit})
+        if unit != "tokens":
+            spent |= {label: "" for label in spent if "tokens" in label}
+        shown.append(row | spent)
     caption = (
         "Mean per seed of what training sampled and learned from. By default the trained methods sample equally many "
-        "conversations, up to rounding; attempts, tokens and updates are not equalised."
+        "conversations, up to rounding; attempts, tokens and updates are not equalised. Tokens are left out where they "
+        "are characters (token_unit of the CSV)."
     )
     return Table("budget", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
 
