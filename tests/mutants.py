@@ -194,6 +194,30 @@ MUTANTS = (
         'rows = ["" for each in manifests]',
     ),
     Mutant(
+        "of equally many seeds the oldest stand under the plain name",
+        "bench/reporting/apart.py",
+        "newest = dict(sorted(prints, key=lambda each: each[1]))",
+        "newest = dict(sorted(prints, key=lambda each: each[1], reverse=True))",
+    ),
+    Mutant(
+        "a sweep's last lines count the runs of other sweeps",
+        "bench/reporting/terminal.py",
+        "unreadable=study.unreadable, only=runs)",
+        "unreadable=study.unreadable)",
+    ),
+    Mutant(
+        "a table is printed wider than the terminal",
+        "bench/reporting/terminal.py",
+        "for each in (*parts[-1], name)) > room:",
+        "for each in (*parts[-1], name)) > 999:",
+    ),
+    Mutant(
+        "fifty problems stand for the whole test set",
+        "bench/reporting/style.py",
+        "if num_problems < size else",
+        "if num_problems < 1 else",
+    ),
+    Mutant(
         "methods on other problems share a table",
         "bench/reporting/apart.py",
         'tables = [dumps(each.get("table"), sort_keys=True) for each in manifests]',

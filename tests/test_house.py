@@ -176,7 +176,7 @@ def test_a_method_is_added_by_two_files_and_one_word(tmp_path: Path):
         )
         assert told.returncode == 0, told.stderr
         assert "Ask nicely" in told.stdout
-    table = pd.read_csv(tmp_path / "results" / "tables" / "main.csv")
+    table = pd.read_csv(tmp_path / "results" / "reports" / "greedy" / "tables" / "main.csv")
     assert table["method"].tolist() == ["ask_nicely"]
 
 
