@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Replace `path` by `content`, whole or in pieces; folders above it are made."""
+    with replacing(path) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when the context ends without an exception; folders above it are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
-        file.writelines([content] if isinstance(content, bytes) else content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

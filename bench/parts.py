@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.episode import Episode
-from bench.files import write_file
-from bench.records import episode_row, transcript_row
+from bench.files import replacing, write_file
+from bench.records import rows_of, transcript_row
+
+_JOINED_AT_ONCE = 16  # parts; a parquet file of very small row groups is large and slow to read
 
 
 class Parts:
@@ -41,17 +44,18 @@ class Parts:
 
     def write_next(self, episodes: Sequence[Episode], prompts: Mapping[str, str], cost: Mapping[str, Any]) -> None:
         """`prompts` is the first user message by problem id."""
-        write_file(self._path("parquet"), parquet(pd.DataFrame([episode_row(episode) for episode in episodes])))
+        write_rows(self._path("parquet"), [rows_of(episodes)])
         rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_file(self._path("jsonl.gz"), gzip.compress(lines.encode(), mtime=0))
         write_file(self._path("json"), json.dumps(cost).encode())
         self.costs.append(dict(cost))
 
-    def rows(self) -> pd.DataFrame:
-        """All parts' rows. Texts and token ids are not among them, so that they fit in memory."""
-        frames = [pd.read_parquet(self._folder / f"{k}.parquet") for k in range(len(self.costs))]
-        return pd.concat(frames, ignore_index=True)
+    def rows(self) -> Iterator[pa.Table]:
+        """The parts' rows, some parts at a time."""
+        paths = [self._folder / f"{k}.parquet" for k in range(len(self.costs))]
+        for first in range(0, len(paths), _JOINED_AT_ONCE):
+            yield pa.concat_tables(map(pq.read_table, paths[first : first + _JOINED_AT_ONCE]))
 
     def transcripts(self) -> Iterator[bytes]:
         """Members of one gzip file."""
@@ -64,10 +68,13 @@ class Parts:
         return self._folder / f"{len(self.costs)}.{suffix}"
 
 
-def parquet(frame: pd.DataFrame) -> bytes:
-    written = io.BytesIO()
-    frame.to_parquet(written, index=False)
-    return written.getvalue()
+def write_rows(path: Path, tables: Iterable[pa.Table]) -> None:
+    """A parquet file of tables of one schema, at least one, of which only one is in memory at a time."""
+    tables = iter(tables)
+    first = next(tables)
+    with replacing(path) as file, pq.ParquetWriter(file, first.schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table)
 
 
 def read_transcripts(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
+import pyarrow as pa
 from rapidfuzz.distance import Indel, Levenshtein
 
 from bench.episode import Attempt, Episode, Grade
@@ -31,8 +32,7 @@ def episode_row(episode: Episode) -> dict[str, Any]:
         row[f"tokens_{t}"] = len(attempt.completion.token_ids)
         row[f"truncated_{t}"] = attempt.completion.truncated
         row[f"grading_seconds_{t}"] = attempt.verdict.seconds
-        if attempt.completion.recorded is not None:
-            row[f"recorded_{t}"] = attempt.completion.recorded
+        row[f"recorded_{t}"] = attempt.completion.recorded
         if t > 1:
             before = episode.attempts[t - 2]
             texts = before.completion.text, attempt.completion.text
@@ -40,6 +40,39 @@ def episode_row(episode: Episode) -> dict[str, Any]:
             row[f"edit_levenshtein_{t}"] = Levenshtein.normalized_distance(*texts)
             row[f"changed_{t}"] = answer_changed(before, attempt)
     return row
+
+
+def row_schema(num_attempts: int) -> pa.Schema:
+    """The columns of `episode_row` and their types, the same whatever the rows hold, so that files can be joined."""
+    fields: list[tuple[str, pa.DataType]] = [
+        ("problem_id", pa.string()),
+        ("level", pa.string()),
+        ("subject", pa.string()),
+        ("sample", pa.int64()),
+        ("num_attempts", pa.int64()),
+    ]
+    for t in range(1, num_attempts + 1):
+        fields += [
+            (f"grade_{t}", pa.string()),
+            (f"answer_{t}", pa.string()),
+            (f"tokens_{t}", pa.int64()),
+            (f"truncated_{t}", pa.bool_()),
+            (f"grading_seconds_{t}", pa.float64()),
+            (f"recorded_{t}", pa.bool_()),
+        ]
+        if t > 1:
+            fields += [
+                (f"edit_indel_{t}", pa.float64()),
+                (f"edit_levenshtein_{t}", pa.float64()),
+                (f"changed_{t}", pa.bool_()),
+            ]
+    return pa.schema(fields)
+
+
+def rows_of(episodes: Sequence[Episode]) -> pa.Table:
+    """Their rows; raises ValueError for no episodes, and where the episodes differ in their number of attempts."""
+    (num_attempts,) = {len(episode.attempts) for episode in episodes}
+    return pa.Table.from_pylist(list(map(episode_row, episodes)), schema=row_schema(num_attempts))
 
 
 def answer_changed(before: Attempt, after: Attempt) -> bool:

@@ -30,11 +30,12 @@ from pyarrow import ArrowInvalid
 from bench.claim import LOCK, check_claim, has_produced, held, not_writable, refuse_held
 from bench.episode import Episode
 from bench.files import write_file, write_folder
-from bench.parts import Parts, parquet
-from bench.records import episode_row
+from bench.parts import Parts, write_rows
+from bench.records import rows_of
 from bench.tracking import Tracker
 
 SCHEMA_VERSION = 1
+_ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,11 @@ class Run:
 
     def save_training_data(self, stage: str, episodes: Sequence[Episode]) -> None:
         """The conversations that a method imitates, in the rows of an evaluation: the paper's Figures 4b and 4c."""
+        if not episodes:
+            return
         path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
-        write_file(path, parquet(pd.DataFrame([episode_row(episode) for episode in episodes])))
+        starts = range(0, len(episodes), _ROWS_AT_ONCE)
+        write_rows(path, (rows_of(episodes[start : start + _ROWS_AT_ONCE]) for start in starts))
 
     @property
     def progress(self) -> dict[str, Any] | None:
@@ -189,8 +193,8 @@ class Run:
     def finish_evaluation(self, evaluation: str, parts: Parts, manifest: Mapping[str, Any]) -> pd.DataFrame:
         """Join the parts, write the manifest, delete the parts; the rows."""
         folder = self.folder / evaluation
-        frame = parts.rows()
-        write_file(folder / "episodes.parquet", parquet(frame))
+        write_rows(folder / "episodes.parquet", parts.rows())
+        frame = pd.read_parquet(folder / "episodes.parquet")
         write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
         record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, "num_rows": len(frame), **manifest}
         write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())

@@ -105,22 +105,22 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     """Two parts of three files each, then the three files of the whole."""
     monkeypatch.setattr("bench.experiment._PROBLEMS_AT_ONCE", 3)
     conduct(scripted(tmp_path / "whole"))
-    writes, played, real, play = 0, [], files_module.write_file, Player.play
+    writes, played, real, play = 0, [], files_module.replacing, Player.play
 
-    def dying(path: Path, content):
+    def dying(path: Path):
         nonlocal writes
         if "greedy" in path.parts and path.name != "asked.json":
             writes += 1
             if writes == die_at:
                 raise Killed
-        real(path, content)
+        return real(path)
 
     def watched(self: Player, sampler, problems, **named):
         played.append(len(problems))
         return play(self, sampler, problems, **named)
 
-    for module in ("parts", "results"):
-        monkeypatch.setattr(f"bench.{module}.write_file", dying)
+    for module in ("files", "parts"):
+        monkeypatch.setattr(f"bench.{module}.replacing", dying)
     monkeypatch.setattr(Player, "play", watched)
     with pytest.raises(Killed):
         conduct(scripted(tmp_path / "broken"))

@@ -1,14 +1,17 @@
 """Run folders: claims, crashes, readers."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from bench.records import answer_changed, episode_row
-from bench.results import Run, RunKey, find_runs, load_episodes, log_of
+from bench.episode import Episode
+from bench.parts import write_rows
+from bench.records import answer_changed, episode_row, rows_of
+from bench.results import Run, RunKey, find_runs, load_episodes, log_of, training_data_of
 from tests.made_episodes import attempt, episode
 from tests.made_results import save_evaluation
 
@@ -193,3 +196,47 @@ def test_an_answer_has_changed_when_its_words_have():
     one = attempt(correct=True, text="1 / 2")
     assert not answer_changed(one, attempt(correct=True, text="1  /\n2"))
     assert answer_changed(one, attempt(correct=True, text="1 / 3"))
+
+
+class Watched(Sequence[Episode]):
+    """Episodes that are made when they are asked for, as a collection's; `most` of them were asked for at once."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.most = length, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index):
+        numbers = range(self.length)[index]
+        if isinstance(numbers, int):
+            raise AssertionError("one by one, rows would be slow to write")
+        self.most = max(self.most, len(numbers))
+        return [episode((number % 3 == 0, 1), problem=f"p{number}") for number in numbers]
+
+
+def test_training_data_is_written_without_all_of_its_rows_in_memory(tmp_path: Path):
+    episodes = Watched(2500)
+    with Run.claim(KEY, tmp_path, CONFIG) as run:
+        run.save_training_data("star/1", episodes)
+    assert 0 < episodes.most <= 1024
+    frame = training_data_of(find_runs(tmp_path)[0])
+    assert frame is not None
+    assert frame["problem_id"].tolist() == [f"p{number}" for number in range(2500)]
+    assert (frame["grade_1"] == "correct").tolist() == [number % 3 == 0 for number in range(2500)]
+
+
+def test_a_column_has_one_type_whatever_it_holds_so_that_files_can_be_joined(tmp_path: Path):
+    answered, silent = episode((0, 1)), episode((0, 1))
+    nothing = [replace(each, verdict=replace(each.verdict, answer=None)) for each in silent.attempts]
+    silent = replace(silent, attempts=tuple(nothing))
+    assert rows_of([answered]).schema == rows_of([silent]).schema
+    write_rows(tmp_path / "rows", [rows_of([silent]), rows_of([answered])])
+    assert pd.read_parquet(tmp_path / "rows")["answer_1"].fillna("nothing").tolist() == ["nothing", "wrong"]
+
+
+def test_every_fact_of_a_row_has_a_column():
+    recorded = attempt(correct=True)
+    recorded = replace(recorded, completion=replace(recorded.completion, recorded=True))
+    told = replace(episode((1, 1, 0)), attempts=(recorded, recorded, attempt(correct=False)))
+    assert rows_of([told]).to_pylist() == [episode_row(told)]
