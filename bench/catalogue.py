@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.command_line import CONF, check_name, composed, one_line
-from bench.experiment import Evaluation, Experiment, Plan
+from bench.evaluation import Evaluation
+from bench.experiment import Experiment, Plan
 from bench.policies.models import Replay, Scripted, Transformers
 from bench.results import RunKey
 from bench.training.budget import Training

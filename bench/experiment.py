@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bench.episode import Sampling
+from bench.evaluation import Evaluation, play_evaluation
 from bench.fingerprints import claimed, problem_contents, row_fingerprint, table_fingerprint
 from bench.grading.verifier import Grading, Verifier
 from bench.methods.method import Method
@@ -21,31 +21,12 @@ from bench.provenance import provenance, session, sessions
 from bench.records import to_read
 from bench.results import Run, RunKey
 from bench.rollout import Player
-from bench.status import Status, Work
+from bench.status import Status
 from bench.tasks.task import Task
 from bench.tracking import Tracking, open_wandb, utc_now
 from bench.training.budget import Training
 from bench.training.reinforce import Selection
 from bench.training.work_left import WorkLeft
-
-_PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
-
-
-@dataclass(kw_only=True)
-class Evaluation:
-    """One way of measuring a trained model."""
-
-    split: str = "test"  # train, dev or test
-    num_attempts: int = 2  # replies of a conversation that are graded
-    num_samples: int = 1  # conversations per problem
-    sampling: Sampling
-
-    def __post_init__(self) -> None:
-        for count in ("num_attempts", "num_samples"):
-            if getattr(self, count) < 1:
-                raise ValueError(f"evaluation {count} must be at least 1, not {getattr(self, count)}")
-        if self.sampling.temperature == 0 and self.num_samples > 1:
-            raise ValueError("greedy decoding gives the same conversation every time: num_samples must be 1")
 
 
 @dataclass(kw_only=True)
@@ -246,27 +227,11 @@ def _evaluate(
     seed: int,
 ) -> None:
     problems = task.problems(evaluation.split)
-    prompts = {problem.id: task.prompt(problem) for problem in problems}
     player = Player(task, verifier, seed=seed)
-    progress = run.tracker.progress(name, total=len(problems), work=Work.evaluate)
     config = claimed(fingerprints["config"])  # another batch size or device is no reason to begin again
-    parts = run.parts(name, {"at_once": _PROBLEMS_AT_ONCE, "trained": run.training, **fingerprints, "config": config})
-    for first in range(0, len(problems), _PROBLEMS_AT_ONCE):
-        part = problems[first : first + _PROBLEMS_AT_ONCE]
-        if not parts.take_next():
-            began, start, playing = time.monotonic(), utc_now(), player.aside()
-            episodes = playing.play(
-                sampler,
-                part,
-                script=method.script(task) * (evaluation.num_attempts - 1),
-                sampling=evaluation.sampling,
-                num_samples=evaluation.num_samples,
-                label=f"evaluation/{name}",
-            )
-            cost = {"seconds": time.monotonic() - began, "sampled_tokens": playing.ledger.sampled_tokens}
-            parts.write_next(episodes, prompts, {"start": start, **cost})
-        progress.advance(len(part))
-    progress.close()
+    made_from = {"trained": run.training, **fingerprints, "config": config}
+    script = method.script(task)
+    parts = play_evaluation(run, name, evaluation, player, sampler, script=script, made_from=made_from)
     training = run.training or {"budget": asdict(Player(task, verifier, seed=seed).ledger), "seconds": 0.0}
     manifest = {
         "asked": asdict(evaluation),

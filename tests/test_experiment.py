@@ -103,7 +103,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     die_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Two parts of three files each, then the three files of the whole."""
-    monkeypatch.setattr("bench.experiment._PROBLEMS_AT_ONCE", 3)
+    monkeypatch.setattr("bench.evaluation._PROBLEMS_AT_ONCE", 3)
     conduct(scripted(tmp_path / "whole"))
     writes, played, real, play = 0, [], files_module.replacing, Player.play
 
@@ -134,6 +134,23 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     assert texts[0] == texts[1]
     assert one.manifest("greedy")["sampled_tokens"] == other.manifest("greedy")["sampled_tokens"] > 0
     assert not (other.path / "greedy" / "parts").exists()
+
+
+def test_an_evaluation_with_many_samples_plays_no_more_conversations_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bench.evaluation._CONVERSATIONS_AT_ONCE", 6)
+    played, play = [], Player.play
+
+    def watched(self: Player, sampler, problems, **named):
+        played.append(len(problems) * named["num_samples"])
+        return play(self, sampler, problems, **named)
+
+    monkeypatch.setattr(Player, "play", watched)
+    sampled = "evaluations.greedy.num_samples"
+    conduct(scripted(tmp_path, f"{sampled}=3", "evaluations.greedy.sampling.temperature=1"))
+    conduct(scripted(tmp_path, f"{sampled}=9", "evaluations.greedy.sampling.temperature=1", "variant=more"))
+    assert played == [6, 6, 6] + [9] * 6  # never less than a problem
 
 
 def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:

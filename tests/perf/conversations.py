@@ -1,0 +1,143 @@
+"""Peak memory of 10,000 and of 100,000 conversations: `python tests/perf/conversations.py [--json FILE]`.
+
+A scripted model answers arithmetic problems in two attempts of about 200 characters each. The conversations go the way
+of a supervised method and of an evaluation: played in chunks, graded, kept on disk, written as training data, read back
+in batches in random order; and played in parts, joined, and summarised. Each measurement is a process of its own. Its
+memory is the highest resident size, less what the process holds before it begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.episode import Problem, Sampling
+from bench.evaluation import Evaluation, play_evaluation
+from bench.metrics import summarise
+from bench.policies.scripted import Scripted
+from bench.results import Run, RunKey
+from bench.rollout import Player
+from bench.training.collection import collect
+from tests.made_episodes import EqualsGold, Riddles
+
+NUMBERS = (10_000, 100_000)
+SAMPLES_PER_PROBLEM = 10
+SAMPLING = Sampling(max_tokens=1000)
+BATCH_SIZE = 64
+REPLIES = [f"{'The sum is found by adding the parts one by one. ' * 4}Final Answer: {number}" for number in range(7)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--measure", nargs=2, metavar=("PATH", "NUMBER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        which, number = options.measure
+        print(json.dumps(measured(which, int(number))))
+        return
+    figures = []
+    print(f"{'what':<12}{'conversations':>14}{'MiB at its peak':>17}{'bytes on disk each':>20}", end="")
+    print(f"{'seconds':>9}{'each, µs':>10}")
+    for which in ("collection", "evaluation"):
+        for number in NUMBERS:
+            told = in_a_process(which, number)
+            figures.append(told)
+            each = 1e6 * told["seconds"] / number
+            print(f"{which:<12}{number:>14,}{told['peak_mib']:>17.1f}{told['disk_bytes'] / number:>20.0f}", end="")
+            print(f"{told['seconds']:>9.1f}{each:>10.0f}", flush=True)
+        few, many = figures[-2:]
+        growth = (many["peak_mib"] - few["peak_mib"]) * 2**20 / (NUMBERS[1] - NUMBERS[0])
+        print(f"{which}: {growth:.0f} bytes of memory for each further conversation")
+        many["growth_bytes_per_conversation"] = round(growth)
+    if options.json:
+        record = {
+            "benchmark": "conversations",
+            "command": "python tests/perf/conversations.py",
+            "date": datetime.now(UTC).date().isoformat(),
+            "python": platform.python_version(),
+            "processor": platform.machine(),
+            "figures": figures,
+        }
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def in_a_process(which: str, number: int) -> dict:
+    command = [sys.executable, __file__, "--measure", which, str(number)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def measured(which: str, number: int) -> dict:
+    problems = [
+        Problem(f"sum/{k:06}", f"What is {k} + {k + 1}? {'Think. ' * 20}", gold=REPLIES[k % 7])
+        for k in range(number // SAMPLES_PER_PROBLEM)
+    ]
+    task, policy = Riddles(problems), Scripted(REPLIES)
+    with run_folder() as run:
+        gc.collect()
+        before, began = resident_mib(), time.perf_counter()
+        {"collection": collection, "evaluation": evaluation}[which](run, Player(task, EqualsGold(), seed=0), policy)
+        seconds = time.perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        disk = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    return {
+        "what": which,
+        "conversations": number,
+        "peak_mib": round(peak - before, 1),
+        "seconds": round(seconds, 1),
+        "disk_bytes": disk,
+    }
+
+
+def collection(run: Run, player: Player, policy: Scripted) -> None:
+    kept = collect(
+        policy,
+        player,
+        run,
+        label="collecting",
+        sampling=SAMPLING,
+        num_samples=SAMPLES_PER_PROBLEM,
+        choose=lambda episodes: episodes,
+    )
+    run.save_training_data("collecting", kept)
+    order = random.Random(0).sample(range(len(kept)), len(kept))
+    for first in range(0, len(order), BATCH_SIZE):
+        batch = [kept[index] for index in order[first : first + BATCH_SIZE]]
+        policy.update([])
+        assert batch
+
+
+def evaluation(run: Run, player: Player, policy: Scripted) -> None:
+    asked = Evaluation(num_samples=SAMPLES_PER_PROBLEM, sampling=SAMPLING)
+    parts = play_evaluation(run, "sampled", asked, player, policy, script=player.task.script(), made_from={})
+    summarise(run.finish_evaluation("sampled", parts, {}))
+
+
+@contextmanager
+def run_folder() -> Iterator[Run]:
+    with tempfile.TemporaryDirectory() as folder:
+        key = RunKey(method="scripted", task="sums", model="scripted", variant="main", seed=0)
+        with Run.claim(key, Path(folder), {}) as run:
+            yield run
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+if __name__ == "__main__":
+    main()
