@@ -1,19 +1,24 @@
-"""How noisy SCoRe's Stage II gradient is under its two baselines, on the same episodes.
+"""How noisy SCoRe's Stage II gradient is with and without a baseline, on the same episodes.
 
     python tests/perf/gradient_variance.py results/runs/score_stage1/math/mini/main/seed*
+    python tests/perf/gradient_variance.py --kl-baseline results/runs/score_stage1/math/mini/main/seed*
 
-For the weights of each run: the trace of the covariance of a step's gradient, of the whole update and of the second
-attempt's reward alone, under `loo` and under `loo_residual`, and the ratio of the two. Both have the same expectation.
+For the weights of each run: the trace of the covariance of a step's gradient, and the ratio of two such traces whose
+gradients have the same expectation. The first command compares the baselines `loo` and `loo_residual`, for the whole
+update and for the second attempt's reward alone. The second compares the update without the KL's leave-one-out baseline
+and with it, for the whole update and for the KL alone.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import cast
+from unittest.mock import patch
 
 import torch
 
@@ -24,7 +29,8 @@ from bench.policies.learner import Learner
 from bench.rollout import Player
 from bench.training.reinforce import Stage, assign, problems_of_step
 
-PARTS = ("the whole update", "the second attempt's reward")
+REWARD = ("the whole update", "the second attempt's reward")
+KL = ("the whole update", "the KL")
 
 
 class Spread:
@@ -44,19 +50,19 @@ class Spread:
         return (self.squares - self.count * float(mean @ mean)) / (self.count - 1)
 
 
-def measure(weights: Path, *, num_batches: int, seed: int) -> dict[str, tuple[float, float]]:
-    """Per part the traces under `loo` and under `loo_residual`."""
+def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) -> dict[str, tuple[float, float]]:
+    """Per part the two traces that are compared."""
     plan = compose_plan(["method=score", "tracking=none"])
     experiment = plan.experiment
     rl, score = experiment.training.rl, cast(Score, experiment.method)
     learner = cast(Learner, experiment.model.build(experiment.task.canonical_id))
     learner.restore(weights)
     learner.begin(rl.optimizer, num_updates=1, kl_estimator=rl.kl_estimator)
-    stages = {
-        baseline: replace(score, baseline=baseline)._stages(experiment.task, num_steps=rl.num_steps, offline={})[-1]
-        for baseline in Baseline
-    }
-    spreads = {(part, baseline): Spread() for part in PARTS for baseline in Baseline}
+    stages = [
+        cast(Stage, replace(score, baseline=each)._stages(experiment.task, num_steps=rl.num_steps, offline={})[-1])
+        for each in (Baseline.loo, Baseline.loo_residual)
+    ]
+    spreads = {part: (Spread(), Spread()) for part in (KL if kl_baseline else REWARD)}
     with experiment.task.verifier(experiment.grading) as verifier:
         player = Player(experiment.task, verifier, seed=seed)
         problems = experiment.task.problems("train")
@@ -69,12 +75,31 @@ def measure(weights: Path, *, num_batches: int, seed: int) -> dict[str, tuple[fl
                 num_samples=rl.samples_per_problem,
                 label=f"variance/{batch}",
             )
-            for baseline, stage in stages.items():
-                credits = assign(episodes, cast(Stage, stage), samples=rl.samples_per_problem)
-                spreads[PARTS[0], baseline].add(gradient(learner, credits))
-                second = [Credit(credit.episode, (0.0, credit.weights[1]), (0.0, 0.0)) for credit in credits]
-                spreads[PARTS[1], baseline].add(gradient(learner, second))
-    return {part: (spreads[part, Baseline.loo].trace, spreads[part, Baseline.loo_residual].trace) for part in PARTS}
+            plain, residual = (assign(episodes, stage, samples=rl.samples_per_problem) for stage in stages)
+            if kl_baseline:
+                for part, credits in zip(KL, (plain, without_rewards(plain)), strict=True):
+                    with without_kl_baseline():
+                        spreads[part][0].add(gradient(learner, credits))
+                    spreads[part][1].add(gradient(learner, credits))
+            else:
+                for place, credits in enumerate((plain, residual)):
+                    spreads[REWARD[0]][place].add(gradient(learner, credits))
+                    spreads[REWARD[1]][place].add(gradient(learner, of_second_reward(credits)))
+    return {part: (one.trace, other.trace) for part, (one, other) in spreads.items()}
+
+
+def of_second_reward(credits: Sequence[Credit]) -> list[Credit]:
+    return [Credit(credit.episode, (0.0, credit.weights[1]), (0.0, 0.0)) for credit in credits]
+
+
+def without_rewards(credits: Sequence[Credit]) -> list[Credit]:
+    return [Credit(credit.episode, (0.0,) * len(credit.weights), credit.kl) for credit in credits]
+
+
+@contextmanager
+def without_kl_baseline() -> Iterator[None]:
+    with patch("bench.policies.learner.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
+        yield
 
 
 def gradient(learner: Learner, credits: Sequence[Credit]) -> torch.Tensor:
@@ -87,16 +112,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders with weights")
     parser.add_argument("--batches", type=int, default=32, help="steps' worth of episodes per run")
+    parser.add_argument("--kl-baseline", action="store_true", help="compare without the KL's baseline and with it")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    ratios: dict[str, list[float]] = {part: [] for part in PARTS}
+    one, other = ("without", "with") if asked.kl_baseline else ("loo", "loo_residual")
+    ratios: dict[str, list[float]] = {}
     for number, run in enumerate(asked.runs):
-        for part, (plain, residual) in measure(run / "weights", num_batches=asked.batches, seed=number).items():
-            ratios[part].append(plain / residual)
-            print(f"{run}: {part}: loo {plain:.4g}, loo_residual {residual:.4g}, ratio {plain / residual:.2f}")
+        found = measure(run / "weights", num_batches=asked.batches, seed=number, kl_baseline=asked.kl_baseline)
+        for part, (noisy, quiet) in found.items():
+            ratios.setdefault(part, []).append(noisy / quiet)
+            print(f"{run}: {part}: {one} {noisy:.4g}, {other} {quiet:.4g}, ratio {noisy / quiet:.3f}")
     for part, found in ratios.items():
-        spread = f" (standard deviation {stdev(found):.2f})" if len(found) > 1 else ""
-        print(f"{part}: loo has {fmean(found):.2f} times the variance of loo_residual{spread}, {len(found)} runs")
+        spread = f" (standard deviation {stdev(found):.3f})" if len(found) > 1 else ""
+        print(f"{part}: {one} has {fmean(found):.3f} times the variance of {other}{spread}, {len(found)} runs")
 
 
 if __name__ == "__main__":
