@@ -16,10 +16,20 @@ from bench.rollout import Player
 from tests.made_episodes import EqualsGold, Riddles
 from tests.tiny_model import FAMILIES, save_tiny_model
 
-# Sampler and learner run one model over other batches, with and without a cache: in bfloat16 that rounds each of some
-# ten operations per layer anew, by up to 2^-9, and these models have logits of up to ten.
-BOUND = {Precision.float32: 1e-4, Precision.bfloat16: 0.3}
-MEAN_BOUND = {Precision.float32: 1e-5, Precision.bfloat16: 0.03}
+# Sampler and learner run one model over other batches, with and without a cache. How far their log-probabilities may be
+# apart, in nats: the largest difference, and the mean over tokens. Each bound is twice the largest of 40 measurements
+# on a CPU, made as in the test below with model seeds 0 to 19, before and after an update. Those were
+#   float32    Llama 1.8e-5 and 1.2e-6, Qwen2 1.8e-5 and 1.1e-6, Gemma-2 2.4e-6 and 2.3e-7
+#   bfloat16   Llama 0.069 and 0.0039, Qwen2 0.099 and 0.0041, Gemma-2 0.0045 and 4.3e-5
+# Gemma-2 caps its logits at 3, the others' reach ten; bfloat16 rounds by up to 2^-9 in some ten operations per layer.
+APART = {
+    (Precision.float32, "llama"): (3.6e-5, 2.4e-6),
+    (Precision.float32, "qwen2"): (3.6e-5, 2.2e-6),
+    (Precision.float32, "gemma2"): (4.8e-6, 4.6e-7),
+    (Precision.bfloat16, "llama"): (0.14, 0.0078),
+    (Precision.bfloat16, "qwen2"): (0.2, 0.0083),
+    (Precision.bfloat16, "gemma2"): (0.0091, 8.6e-5),
+}
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
 DTYPE = pytest.mark.parametrize("dtype", list(Precision))
 
@@ -77,8 +87,9 @@ def test_sampled_logprobs_are_the_learners_before_and_after_an_update(
         scores = score(learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
         apart_N = (scores.logprobs_N - scores.sampled_logprobs_N).abs()
         assert scores.logprobs_N.dtype == torch.float32
-        assert apart_N.max() < BOUND[dtype]
-        assert apart_N.mean() < MEAN_BOUND[dtype]
+        largest, mean = APART[dtype, family]
+        assert apart_N.max() < largest
+        assert apart_N.mean() < mean
         learner.update(credited(episodes))
 
 
