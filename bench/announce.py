@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.experiment import Plan
+from bench.experiment import Plan, failure_file
+from bench.failures import BATCHES, ran_out_of_gpu
 from bench.forecast import makespan, seconds_of_earlier, spoken
 from bench.results import RunKey
 from bench.slots import Slots
@@ -38,7 +39,9 @@ def closing(plans: Sequence[Plan], failures: Sequence[str], *, seconds: float, c
     done = [plan for plan in plans if plan.is_finished]
     lines = [f"{len(done)} of {_count(len(plans), 'run')} done after {spoken(seconds)}"]
     lines += [f"failed: {failure}" for failure in failures]
-    if failures:
+    if failures and (smaller := _smaller_batches(plans)):
+        lines.append(f"go on with smaller batches:   {command} {smaller}")
+    elif failures:
         lines.append(f"try the failed ones again:    {command}")
     if done:
         option = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
@@ -50,6 +53,15 @@ def closing(plans: Sequence[Plan], failures: Sequence[str], *, seconds: float, c
         lines.append(f"write tables and figures:     python bench/report.py --html{option}{report}")
         lines.append(f"they will be in:              {results}/reports/{evaluation}")
     return lines
+
+
+def _smaller_batches(plans: Sequence[Plan]) -> str:
+    """Half the batches of the first run that died of its GPU's full memory, as overrides; "" if none did."""
+    for plan in plans:
+        failure = failure_file(plan)
+        if failure.exists() and ran_out_of_gpu(failure.read_text(encoding="utf-8")):
+            return " ".join(f"model.{key}={max(1, getattr(plan.experiment.model, key) // 2)}" for key in BATCHES)
+    return ""
 
 
 def _count(number: int, what: str) -> str:

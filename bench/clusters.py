@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bench.catalogue import plan_of
 from bench.command_line import CONF
-from bench.experiment import Plan
+from bench.experiment import Plan, failure_file
 from bench.pool import run_all, slots_for
 
 
@@ -70,7 +70,7 @@ def conduct_job(config: DictConfig) -> str:
 
 
 def failure_of(plan: Plan) -> str:
-    return f"{plan.key} (why: {plan.key.folder(Path(plan.experiment.results)) / 'failure.txt'})"
+    return f"{plan.key} (why: {failure_file(plan)})"
 
 
 def _died(returned: object) -> str:

@@ -82,6 +82,11 @@ class Plan:
         return all(is_done(run, name, evaluation) for name, evaluation in self.experiment.evaluations.items())
 
 
+def failure_file(plan: Plan) -> Path:
+    """Where the traceback of a run that died lies, until it succeeds."""
+    return plan.key.folder(Path(plan.experiment.results)) / "failure.txt"
+
+
 def conduct(plan: Plan, tell: Callable[[Status], object] = str) -> None:
     """Train unless trained, evaluate what has not been evaluated; again, only fill holes. `tell` hears where."""
     experiment = plan.experiment

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 
 _AGAIN = "the same command then goes on where it stopped"
 _DISK_FULL = f"the disk is full: make room, or set results=<a folder on another disk>; {_AGAIN}"
-_GPU_FULL = (
-    "the GPU's memory is full: set model.train_batch_tokens and model.sample_batch_tokens to half of what they are; "
-    f"{_AGAIN}"
-)
+BATCHES = ("train_batch_tokens", "sample_batch_tokens")  # keys of a model that set how much of a GPU's memory it takes
+_KEYS = " and ".join(f"model.{key}" for key in BATCHES)
+_GPU_FULL = f"the GPU's memory is full: set {_KEYS} to half of what they are; {_AGAIN}"
 
 
 def sentence(error: BaseException) -> str | None:
@@ -31,3 +31,8 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, FileNotFoundError):
         return f"{error.filename or said} is not there: it was moved or deleted while the run needed it"
     return None
+
+
+def ran_out_of_gpu(told: str) -> bool:
+    """Whether a traceback ends with torch's error for a GPU whose memory is full; the message itself may have lines."""
+    return bool(re.search(r"^torch\.(cuda\.)?OutOfMemoryError: ", told, flags=re.MULTILINE))

@@ -15,9 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
-from bench.experiment import Plan, conduct
+from bench.experiment import Plan, conduct, failure_file
 from bench.failures import sentence
 from bench.forecast import Forecast, spoken
 from bench.machine import available_cores, visible_gpus
@@ -157,7 +156,7 @@ def _conduct(plan: Plan, environment: dict[str, str], line: Connection) -> None:
     logging.basicConfig(level=logging.INFO, format=f"{plan.key}  %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "datasets", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    failure = plan.key.folder(Path(plan.experiment.results)) / "failure.txt"
+    failure = failure_file(plan)
     try:
         conduct(plan, line.send)
     except BaseException as error:

@@ -1,0 +1,62 @@
+"""A GPU whose memory is full: what is said, and that the command which is said goes on."""
+
+import shlex
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import pool, run
+from bench.experiment import Plan
+from bench.policies import learner
+from bench.slots import Slots
+
+SMALL = ["method=score_stage1", "tracking=none", "task.num_train=4", "task.num_test=4", "training.rl.num_steps=2"]
+SMALL += ["training.rl.problems_per_step=2", "training.rl.samples_per_problem=2", "training.rl.window=1"]
+
+
+def run_here(plans: Sequence[Plan], _: Slots) -> list[Plan]:
+    """`run_all` without processes, so that a test may break what they call."""
+    failed = []
+    for plan in plans:
+        ours, theirs = Pipe(duplex=False)
+        with ours, theirs:
+            try:
+                pool._conduct(plan, {}, theirs)
+            except SystemExit as end:
+                if end.code:
+                    failed.append(plan)
+    return failed
+
+
+def full(*_: object, **__: object) -> None:
+    raise torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 1 GiB."
+    )
+
+
+@pytest.mark.parametrize(
+    ("holder", "name"),
+    [(learner.Learner, "generate"), (learner, "score"), (learner.Learner, "backward")],
+    ids=["in sampling", "in scoring", "in an update"],
+)
+def test_a_full_gpu_ends_with_one_line_that_names_smaller_batches_in_a_command_that_goes_on(
+    holder: object, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run, "run_all", run_here)
+    monkeypatch.setattr(pool, "_die_with_parent", lambda: None)
+    with monkeypatch.context() as broken:
+        broken.setattr(holder, name, full)
+        assert run.main([*SMALL, "model.train_batch_tokens=1024", f"results={tmp_path}"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    (said,) = [line for line in told.splitlines() if "memory is full" in line]
+    assert "model.train_batch_tokens" in said
+    assert "model.sample_batch_tokens" in said
+    (again,) = [line for line in told.splitlines() if "bench/run.py" in line and "report" not in line]
+    assert again.endswith("model.train_batch_tokens=512 model.sample_batch_tokens=32768")
+    command = shlex.split(again.partition("python bench/run.py ")[2])
+    assert run.main(command) == 0
+    assert "1 of 1 run done" in capsys.readouterr().err
