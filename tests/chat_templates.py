@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from transformers import PreTrainedTokenizerFast
 
 from tests.tiny_model import byte_tokenizer
@@ -77,14 +79,13 @@ PLAYABLE = {
 }
 THINKING = {"Qwen3": QWEN3, "Qwen3, told not to think": QWEN3_WITHOUT_THINKING}
 
-_SPECIAL = (
-    *("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
-    *("<start_of_turn>", "<end_of_turn>"),
-)
+# `<|im_end|>`, `<turn|>`, `<end_of_turn>`: what model families add to their vocabulary to mark turns.
+_SPECIAL = re.compile(r"<[|\uff5c][^<>\s{}'\"]+>|<[^<>\s{}'\"]+[|\uff5c]>|<(?:start|end)_of_\w+>")
 
 
 def tokenizer_with(chat_template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes whose vocabulary holds the tokens that the template marks turns with."""
     tokenizer = byte_tokenizer(chat=False)
-    tokenizer.add_special_tokens({"extra_special_tokens": list(_SPECIAL)})
+    tokenizer.add_special_tokens({"extra_special_tokens": sorted(set(_SPECIAL.findall(chat_template)))})
     tokenizer.chat_template = chat_template
     return tokenizer
