@@ -24,6 +24,7 @@ def opening(plans: Sequence[Plan], unfinished: Sequence[Plan], slots: Slots | No
     lines = [f"{_count(len(plans), 'run')} planned: {_what(keys)}{before}", f"results go to {results}/runs"]
     if not unfinished:
         return lines
+    lines += dict.fromkeys(f"note: {told}" for plan in unfinished if (told := plan.budget_missed()))
     if slots is None:
         return [*lines, f"jobs go to {launcher.rpartition('.')[2]}; its logs lie in {results}/sweeps/logs"]
     where = f"GPU {', '.join(gpu for gpu in slots.gpus if gpu is not None)}" if slots.gpus else "the CPU"

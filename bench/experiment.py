@@ -75,6 +75,13 @@ class Plan:
         if not self.is_finished and (sampler := model.outline(task.canonical_id)) and not task.downloads:
             _check_conversations(self.experiment, sampler)
 
+    def budget_missed(self) -> str | None:
+        """In one line, by how much supervised methods miss reinforcement's budget of conversations; None: by 0."""
+        task = cast(Task, self.experiment.task)
+        if not self.experiment.method.trains or task.downloads:
+            return None
+        return self.experiment.training.budget_missed(len(task.problems("train")))
+
     @property
     def is_finished(self) -> bool:
         """Whether its folder already holds everything it asks for."""

@@ -26,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 from pyarrow import ArrowInvalid
+from pyarrow.parquet import read_schema
 
 from bench.claim import LOCK, check_claim, has_produced, held, not_writable, refuse_held
 from bench.episode import Episode
@@ -191,10 +192,11 @@ class Run:
         return Parts(self.folder / evaluation / "parts", asked)
 
     def finish_evaluation(self, evaluation: str, parts: Parts, manifest: Mapping[str, Any]) -> pd.DataFrame:
-        """Join the parts, write the manifest, delete the parts; the rows."""
+        """Join the parts, write the manifest, delete the parts; the rows without their answers, which are long."""
         folder = self.folder / evaluation
-        write_rows(folder / "episodes.parquet", parts.rows())
-        frame = pd.read_parquet(folder / "episodes.parquet")
+        path = folder / "episodes.parquet"
+        write_rows(path, parts.rows())
+        frame = pd.read_parquet(path, columns=[name for name in read_schema(path).names if "answer" not in name])
         write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
         record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, "num_rows": len(frame), **manifest}
         write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())

@@ -400,8 +400,8 @@ MUTANTS = (
     Mutant(
         "supervised methods sample half of what reinforcement does",
         "bench/training/budget.py",
-        "budget = share * rl.num_steps",
-        "budget = 0.5 * share * rl.num_steps",
+        "return steps * self.rl.problems_per_step",
+        "return steps // 2 * self.rl.problems_per_step",
     ),
     Mutant(
         "measuring is charged to the training budget",

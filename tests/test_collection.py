@@ -104,7 +104,7 @@ def collected(
             run,
             label="collecting",
             sampling=Sampling(temperature=temperature),
-            num_samples=num_samples,
+            num_conversations=num_samples * len(PROBLEMS),
             choose=lambda episodes: episodes,
         )
 

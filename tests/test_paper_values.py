@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.catalogue import compose_plan
+from bench.episode import Problem
+from bench.training.collection import samples_of
+from bench.training.self_training import dealt
 
 
 @pytest.fixture
@@ -30,8 +33,47 @@ def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: 
     training = compose_plan([f"task={task}", *model]).experiment.training
     reinforced = training.rl.num_steps * training.rl.problems_per_step * training.rl.samples_per_problem
     for num_problems in (371, 1200, 12_000):
-        assert training.collected(num_problems) * num_problems == pytest.approx(reinforced, abs=num_problems / 2)
-    assert training.collected(1200, share=0.5) * 2 == pytest.approx(training.collected(1200), abs=1)
+        assert training.collected(num_problems) == reinforced
+        assert training.budget_missed(num_problems) is None
+        for num_iterations in (1, 2, 3, 7):
+            shares = dealt(reinforced, num_problems=num_problems, num_iterations=num_iterations)
+            assert len(shares) == num_iterations
+            assert sum(shares) == reinforced
+
+
+@pytest.mark.parametrize(
+    ("num_conversations", "shares"),
+    [
+        (38_400, [13_200, 13_200, 12_000]),  # 32 samples of each of 1,200 problems: 11, 11 and 10
+        (38_500, [13_200, 13_200, 12_100]),
+        (12_800, [4_800, 4_400, 3_600]),  # 10 of each, and 800 more
+        (2_560, [854, 853, 853]),  # not one sample of each problem for each iteration
+        (2, [1, 1, 1]),
+    ],
+)
+def test_the_budget_is_dealt_to_iterations_in_whole_samples_of_each_problem(num_conversations: int, shares: list[int]):
+    assert dealt(num_conversations, num_problems=1200, num_iterations=3) == shares
+
+
+def test_each_problem_is_sampled_equally_often_but_for_a_random_part_that_is_sampled_once_more():
+    problems = [Problem(str(number), "", "") for number in range(1200)]
+    samples = samples_of(problems, 2560, seed=0)
+    assert sum(samples.values()) == 2560
+    assert set(samples.values()) == {2, 3}
+    more = [place for place, count in enumerate(samples.values()) if count == 3]
+    assert max(more) > 1000  # not the first ones, which may be of one subject
+    assert set(samples_of(problems, 38_400, seed=0).values()) == {32}
+
+
+def test_a_number_of_samples_that_misses_the_budget_is_told_in_one_line_while_planning():
+    asked = ["method=pair_sft", "model=mini", "training.rl.num_steps=20"]
+    assert compose_plan(asked).budget_missed() is None
+    told = compose_plan([*asked, "training.sft.samples_per_problem=3"]).budget_missed()
+    assert told is not None
+    assert "gives supervised methods 3,600 conversations" in told
+    assert "num_steps=20 in batches of 128, is 2,560" in told
+    assert "\n" not in told
+    assert compose_plan([*asked, "method=base", "training.sft.samples_per_problem=3"]).budget_missed() is None
 
 
 def test_updates_of_imitation_are_as_many_as_are_set_and_part_of_them_after_stage_one():

@@ -49,7 +49,7 @@ class PairSft:
             run,
             label=_COLLECTING,
             sampling=training.sft.sampling,
-            num_samples=training.collected(len(player.task.problems("train"))),
+            num_conversations=training.collected(len(player.task.problems("train"))),
             choose=lambda episodes: self._pairs(policy, player, episodes),
         )
         run.save_training_data(_STAGE, pairs)

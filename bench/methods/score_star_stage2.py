@@ -40,9 +40,10 @@ class ScoreStarStage2:
         return task.script()
 
     def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+        num_steps = training.rl.num_steps
         stage1 = Stage(
             "stage1",
-            num_steps=round(self.stage1_fraction * training.rl.num_steps),
+            num_steps=round(self.stage1_fraction * num_steps),
             script=player.task.script(),
             reward=last_only,
             kl=(self.beta2, self.beta1),
@@ -57,8 +58,10 @@ class ScoreStarStage2:
             run,
             training.sft,
             stage="star",
-            samples_per_problem=training.collected(len(player.task.problems("train")), share=1 - self.stage1_fraction),
-            num_updates=training.imitation_updates(share=1 - self.stage1_fraction),
+            num_conversations=training.collected(
+                len(player.task.problems("train")), num_steps=num_steps - stage1.num_steps
+            ),
+            num_updates=training.imitation_updates(share=1 - stage1.num_steps / num_steps),
             num_iterations=self.num_iterations,
             keep=self._keep,
             loss_on_first=False,

@@ -45,7 +45,7 @@ class Star:
             run,
             training.sft,
             stage="star",
-            samples_per_problem=training.collected(len(player.task.problems("train"))),
+            num_conversations=training.collected(len(player.task.problems("train"))),
             num_updates=training.sft.num_updates,
             num_iterations=self.num_iterations,
             keep=self._keep,

@@ -21,17 +21,28 @@ class Training:
     beta2: float  # KL coefficient of the attempts that Stage I holds to the base model
     stage1_fraction: float  # Stage I's part of the reinforcement steps
 
-    def collected(self, num_problems: int, *, share: float = 1.0) -> int:
-        """How many conversations per problem a supervised method may sample in all.
+    def collected(self, num_problems: int, *, num_steps: int | None = None) -> int:
+        """How many conversations a supervised method samples in all, on `num_problems` training problems.
 
-        Unless `sft.samples_per_problem` says otherwise, `share` of what reinforcement samples, spread over the
-        problems: the paper gives all methods one budget of samples.
+        Unless `sft.samples_per_problem` says otherwise, as many as `num_steps` steps of reinforcement (None: all of
+        them) sample: the paper gives all methods one budget of samples.
         """
         if self.sft.samples_per_problem is not None:
-            return self.sft.samples_per_problem
-        rl = self.rl
-        budget = share * rl.num_steps * rl.problems_per_step * rl.samples_per_problem
-        return max(1, round(budget / num_problems))
+            return self.sft.samples_per_problem * num_problems
+        steps = self.rl.num_steps if num_steps is None else num_steps
+        return steps * self.rl.problems_per_step * self.rl.samples_per_problem
+
+    def budget_missed(self, num_problems: int) -> str | None:
+        """In one line, by how much a supervised method that trains alone misses reinforcement's budget; None: by 0."""
+        sampled, steps = self.collected(num_problems), self.rl.num_steps
+        budget = steps * self.rl.problems_per_step * self.rl.samples_per_problem
+        if sampled == budget:
+            return None
+        return (
+            f"training.sft.samples_per_problem={self.sft.samples_per_problem} on {num_problems:,} problems gives "
+            f"supervised methods {sampled:,} conversations; the budget, training.rl.num_steps={steps} in batches of "
+            f"{budget // steps:,}, is {budget:,}: leave training.sft.samples_per_problem out to spend it exactly"
+        )
 
     def imitation_updates(self, *, share: float) -> int | None:
         """The same part of `sft.num_updates`, where updates are set."""

@@ -7,6 +7,7 @@ one chunk and one batch however many conversations there are. A killed collectio
 from __future__ import annotations
 
 import json
+import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from bench.files import write_file
 from bench.fingerprints import digest, problem_contents
 from bench.policies.policy import Policy
 from bench.results import Run
-from bench.rollout import Ledger, Player
+from bench.rollout import Ledger, Player, request_seed
 from bench.status import Work
 from bench.training.episode_file import read_episode, write_episodes
 
@@ -38,21 +39,25 @@ def collect(
     *,
     label: str,
     sampling: Sampling,
-    num_samples: int,
+    num_conversations: int,
     choose: Choose,
 ) -> Collection:
-    """Play the task's script on all training problems; what `choose` takes from each chunk is kept.
+    """Play the task's script on the training problems; what `choose` takes from each chunk is kept.
 
-    `choose` sees all conversations of a problem together, and is a function of them alone.
+    Each problem is sampled equally often, and a random part of them once more where `num_conversations` is no multiple
+    of their number. `choose` sees all conversations of a problem together, and is a function of them alone.
     """
     problems = player.task.problems("train")
+    samples = samples_of(problems, num_conversations, seed=request_seed(player.seed, label, "once more"))
+    num_samples = max(samples.values())
     at_once = max(1, CONVERSATIONS_AT_ONCE // num_samples)
-    progress = run.tracker.progress(label, total=len(problems) * num_samples, work=Work.sample)
+    progress = run.tracker.progress(label, total=num_conversations, work=Work.sample)
     chunks = []
     for start in range(0, len(problems), at_once):
         part = problems[start : start + at_once]
         path = run.collected(label) / f"{start}-{start + len(part)}.json"
-        asked = _asked(player, part, sampling=sampling, num_samples=num_samples)
+        only = [(problem.id, sample) for problem in part for sample in range(samples[problem.id])]
+        asked = _asked(player, part, sampling=sampling, played=only)
         chunk = _read_chunk(path, asked)
         if chunk is None:
             playing = player.aside()
@@ -62,6 +67,7 @@ def collect(
                 script=player.task.script(),
                 sampling=sampling,
                 num_samples=num_samples,
+                only=set(only),
                 label=label,
             )
             lengths = write_episodes(_episodes_of(path), choose(episodes))
@@ -70,9 +76,16 @@ def collect(
             chunk = _Chunk(path, playing.ledger, lengths)
         player.ledger.add(chunk.spent)
         chunks.append(chunk)
-        progress.advance(len(part) * num_samples)
+        progress.advance(len(only))
     progress.close()
     return Collection(chunks)
+
+
+def samples_of(problems: Sequence[Problem], num_conversations: int, *, seed: int) -> dict[str, int]:
+    """How often each problem, by its id, is sampled: equally often, and a random part of them once more."""
+    samples, rest = divmod(num_conversations, len(problems))
+    again = set(random.Random(seed).sample(range(len(problems)), rest))
+    return {problem.id: samples + (place in again) for place, problem in enumerate(problems)}
 
 
 class _Chunk(NamedTuple):
@@ -83,7 +96,9 @@ class _Chunk(NamedTuple):
     lengths: Sequence[int]  # bytes of each episode in the file beside the record
 
 
-def _asked(player: Player, problems: Sequence[Problem], *, sampling: Sampling, num_samples: int) -> dict[str, Any]:
+def _asked(
+    player: Player, problems: Sequence[Problem], *, sampling: Sampling, played: Sequence[tuple[str, int]]
+) -> dict[str, Any]:
     """What a chunk's conversations depend on; one that was made from anything else is made again.
 
     The weights are not among it: the folder's name is the stage, whose weights are those that a resumed run comes to.
@@ -95,7 +110,7 @@ def _asked(player: Player, problems: Sequence[Problem], *, sampling: Sampling, n
         "script": [asdict(turn) for turn in player.task.script()],
         "stop": list(player.task.stop_strings),
         "sampling": asdict(sampling),
-        "num_samples": num_samples,
+        "played": digest(played),
     }
 
 

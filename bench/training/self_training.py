@@ -22,7 +22,7 @@ def self_train(
     settings: FineTuning,
     *,
     stage: str,
-    samples_per_problem: int,
+    num_conversations: int,
     num_updates: int | None,
     num_iterations: int,
     keep: Keep,
@@ -31,10 +31,11 @@ def self_train(
 ) -> None:
     """`num_iterations` times: sample two-attempt conversations with the newest weights and imitate those that `keep`.
 
-    `start` sets the weights that each round of imitation begins from. `samples_per_problem` is divided over the
-    iterations, so that they cost together what one collection of another method does; each samples once at least.
-    So is `num_updates`, where it is given.
+    `start` sets the weights that each round of imitation begins from. `num_conversations` is divided over the
+    iterations (`dealt`), so that they cost together what one collection of another method does. So is `num_updates`,
+    where it is given; each makes one update at least.
     """
+    shares = dealt(num_conversations, num_problems=len(player.task.problems("train")), num_iterations=num_iterations)
     for iteration in range(num_iterations):
         label = f"{stage}/{iteration + 1}"
         if checkpoint.is_finished(policy, player, run, label, settings.optimizer):
@@ -45,13 +46,13 @@ def self_train(
             run,
             label=label,
             sampling=settings.sampling,
-            num_samples=_part(samples_per_problem, iteration, num_iterations),
+            num_conversations=shares[iteration],
             choose=lambda episodes: [episode for episode in episodes if keep(episode.rewards) and is_whole(episode)],
         )
         run.save_training_data(label, kept)
         start()
         credits = Credits(kept, lambda episode: _imitation(episode, loss_on_first=loss_on_first))
-        updates = None if num_updates is None else _part(num_updates, iteration, num_iterations)
+        updates = None if num_updates is None else max(1, _even(num_updates, num_iterations)[iteration])
         fine_tune(policy, player, run, settings, credits, stage=label, num_updates=updates)
 
 
@@ -60,9 +61,23 @@ def is_whole(episode: Episode) -> bool:
     return not episode.attempts[-1].completion.truncated
 
 
-def _part(total: int, iteration: int, num_iterations: int) -> int:
-    share, rest = divmod(total, num_iterations)
-    return max(1, share + (iteration < rest))
+def dealt(num_conversations: int, *, num_problems: int, num_iterations: int) -> list[int]:
+    """Conversations of each iteration, at least one; together they are `num_conversations` where that is enough.
+
+    Whole samples of every problem are dealt as evenly as they can be, and the conversations left over go to the first
+    iteration that has fewest. Where there is not one sample of every problem for each iteration, conversations are.
+    """
+    samples, rest = divmod(num_conversations, num_problems)
+    if samples < num_iterations:
+        return [max(1, share) for share in _even(num_conversations, num_iterations)]
+    shares = [share * num_problems for share in _even(samples, num_iterations)]
+    shares[samples % num_iterations] += rest
+    return shares
+
+
+def _even(total: int, num_parts: int) -> list[int]:
+    share, rest = divmod(total, num_parts)
+    return [share + (part < rest) for part in range(num_parts)]
 
 
 def _imitation(episode: Episode, *, loss_on_first: bool) -> Credit:

@@ -1,4 +1,4 @@
-"""Peak memory of 10,000 and of 100,000 conversations: `python tests/perf/conversations.py [--json FILE]`.
+"""Peak memory of 10,000 and of 100,000 conversations: `python -m tests.perf.conversations [--json FILE]`.
 
 A scripted model answers arithmetic problems in two attempts of about 200 characters each. The conversations go the way
 of a supervised method and of an evaluation: played in chunks, graded, kept on disk, written as training data, read back
@@ -65,7 +65,7 @@ def main() -> None:
     if options.json:
         record = {
             "benchmark": "conversations",
-            "command": "python tests/perf/conversations.py",
+            "command": "python -m tests.perf.conversations",
             "date": datetime.now(UTC).date().isoformat(),
             "python": platform.python_version(),
             "processor": platform.machine(),
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def in_a_process(which: str, number: int) -> dict:
-    command = [sys.executable, __file__, "--measure", which, str(number)]
+    command = [sys.executable, "-m", "tests.perf.conversations", "--measure", which, str(number)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
@@ -109,7 +109,7 @@ def collection(run: Run, player: Player, policy: Scripted) -> None:
         run,
         label="collecting",
         sampling=SAMPLING,
-        num_samples=SAMPLES_PER_PROBLEM,
+        num_conversations=SAMPLES_PER_PROBLEM * len(player.task.problems("train")),
         choose=lambda episodes: episodes,
     )
     run.save_training_data("collecting", kept)
