@@ -1,6 +1,6 @@
 """The words everything else is written in: what is asked, what is answered, what is learned from.
 
-All of it is data: frozen, slotted, comparable, picklable. Configuration is the one exception (`Sampling`), because
+All of it is data: frozen, slotted, comparable, picklable. Configuration is the one exception (`SamplingParams`), because
 Hydra's schemas cannot be frozen.
 """
 
@@ -59,7 +59,7 @@ class Turn:
 
 
 @dataclass
-class Sampling:
+class SamplingParams:
     """How tokens are drawn: `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are the full distribution."""
 
     temperature: float = 1.0  # 0: greedy
@@ -162,7 +162,7 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
+class TrainingSample:
     """An episode and what each attempt's tokens are to learn from it.
 
     `weights[i]` multiplies the log-probability of attempt i (an advantage in RL, 1 or 0 in SFT); `kl[i]` is the

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.episode import Sampling, Turn
-from bench.parts import Parts
-from bench.policies.policy import Sampler
-from bench.results import Run
-from bench.rollout import Player
+from bench.episode import SamplingParams, Turn
+from bench.models.interface import Sampler
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
+from bench.runs.parts import Parts
+from bench.runs.tracking import utc_now
 from bench.status import Work
-from bench.tracking import utc_now
 
 _PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
 _CONVERSATIONS_AT_ONCE = 4096  # and few enough for memory where each problem has many samples
@@ -26,7 +26,7 @@ class Evaluation:
     split: str = "test"  # train, dev or test
     num_attempts: int = 2  # replies of a conversation that are graded
     num_samples: int = 1  # conversations per problem
-    sampling: Sampling
+    sampling: SamplingParams
 
     def __post_init__(self) -> None:
         for count in ("num_attempts", "num_samples"):
@@ -40,7 +40,7 @@ def play_evaluation(
     run: Run,
     name: str,
     evaluation: Evaluation,
-    player: Player,
+    player: RolloutWorker,
     sampler: Sampler,
     *,
     script: Sequence[Turn],
@@ -58,7 +58,7 @@ def play_evaluation(
     for first in range(0, len(problems), at_once):
         part = problems[first : first + at_once]
         if not parts.take_next():
-            began, start, playing = time.monotonic(), utc_now(), player.aside()
+            began, start, playing = time.monotonic(), utc_now(), player.without_usage()
             episodes = playing.play(
                 sampler,
                 part,
@@ -67,7 +67,7 @@ def play_evaluation(
                 num_samples=evaluation.num_samples,
                 label=f"evaluation/{name}",
             )
-            cost = {"seconds": time.monotonic() - began, "sampled_tokens": playing.ledger.sampled_tokens}
+            cost = {"seconds": time.monotonic() - began, "sampled_tokens": playing.usage.sampled_tokens}
             parts.write_next(episodes, prompts, {"start": start, **cost})
         progress.advance(len(part))
     progress.close()

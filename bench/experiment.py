@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.evaluation import Evaluation, play_evaluation
-from bench.fingerprints import claimed, problem_contents, row_fingerprint, table_fingerprint
 from bench.grading.verifier import Grading, Verifier
-from bench.methods.method import Method
+from bench.methods.interface import Method
 from bench.metrics import summarise
-from bench.parts import read_transcripts
-from bench.policies.models import Model
-from bench.policies.policy import Playable, Policy, Sampler
-from bench.provenance import provenance, session, sessions
-from bench.records import to_read
-from bench.results import Run, RunKey
-from bench.rollout import Player
+from bench.models.config import Model
+from bench.models.interface import Playable, Policy, Sampler
+from bench.rollout import RolloutWorker
+from bench.runs.fingerprints import claimed, problem_contents, row_fingerprint, table_fingerprint
+from bench.runs.folder import Run, RunKey
+from bench.runs.parts import read_transcripts
+from bench.runs.provenance import provenance, session, sessions
+from bench.runs.records import to_read
+from bench.runs.tracking import Tracking, open_wandb, utc_now
 from bench.status import Status
-from bench.tasks.task import Task
-from bench.tracking import Tracking, open_wandb, utc_now
+from bench.tasks.interface import Task
 from bench.training.budget import Training
 from bench.training.reinforce import Selection
 from bench.training.work_left import WorkLeft
@@ -33,9 +33,9 @@ from bench.training.work_left import WorkLeft
 class Experiment:
     """A composed configuration. Groups are `Any` because a Protocol cannot be a Hydra schema; each is one of these."""
 
-    method: Any  # bench.methods.method.Method
-    task: Any  # bench.tasks.task.Task
-    model: Any  # bench.policies.models.Model
+    method: Any  # bench.methods.interface.Method
+    task: Any  # bench.tasks.interface.Task
+    model: Any  # bench.models.config.Model
     training: Training
     evaluations: dict[str, Evaluation]
     grading: Grading
@@ -51,7 +51,7 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunSpec:
     """An experiment with its name and its configuration as plain data: all that the process which runs it needs."""
 
     key: RunKey
@@ -89,12 +89,12 @@ class Plan:
         return all(is_done(run, name, evaluation) for name, evaluation in self.experiment.evaluations.items())
 
 
-def failure_file(plan: Plan) -> Path:
+def failure_file(plan: RunSpec) -> Path:
     """Where the traceback of a run that died lies, until it succeeds."""
     return plan.key.folder(Path(plan.experiment.results)) / "failure.txt"
 
 
-def conduct(plan: Plan, tell: Callable[[Status], object] = str) -> None:
+def conduct(plan: RunSpec, tell: Callable[[Status], object] = str) -> None:
     """Train unless trained, evaluate what has not been evaluated; again, only fill holes. `tell` hears where."""
     experiment = plan.experiment
     method, task, model = cast(Method, experiment.method), cast(Task, experiment.task), cast(Model, experiment.model)
@@ -104,7 +104,7 @@ def conduct(plan: Plan, tell: Callable[[Status], object] = str) -> None:
     ):
         if plan.is_finished:
             return
-        player = Player(task, verifier, seed=experiment.seed)
+        player = RolloutWorker(task, verifier, seed=experiment.seed)
         unmeasured = {
             name: evaluation.num_samples * len(task.problems(evaluation.split))
             for name, evaluation in experiment.evaluations.items()
@@ -184,7 +184,7 @@ def _inputs(experiment: Experiment, contents: Mapping[str, Any]) -> dict[str, An
 
 
 def _fingerprints(
-    plan: Plan, evaluation: Evaluation, grader: Mapping[str, str], contents: Mapping[str, Any]
+    plan: RunSpec, evaluation: Evaluation, grader: Mapping[str, str], contents: Mapping[str, Any]
 ) -> dict[str, Any]:
     """For a manifest: what a table's methods must share, what a row's seeds must share, and a hub's commits."""
     experiment = plan.experiment
@@ -212,7 +212,7 @@ def _without_revision(contents: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in contents.items() if name != "revision"}
 
 
-def _train(method: Method, policy: Policy, player: Player, run: Run, training: Training) -> None:
+def _train(method: Method, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
     if run.training is not None:
         policy.restore(run.weights)
         policy.end()
@@ -221,7 +221,7 @@ def _train(method: Method, policy: Policy, player: Player, run: Run, training: T
     with session(run.folder / "sessions.jsonl"):
         method.train(policy, player, run, training)
     # Seconds of this process only: a resumed training's earlier hours are in sessions.jsonl.
-    record = {"budget": asdict(player.ledger), "seconds": time.monotonic() - began}
+    record = {"budget": asdict(player.usage), "seconds": time.monotonic() - began}
     run.finish_training(policy.save, record)
     policy.end()
 
@@ -239,12 +239,12 @@ def _evaluate(
     seed: int,
 ) -> None:
     problems = task.problems(evaluation.split)
-    player = Player(task, verifier, seed=seed)
+    player = RolloutWorker(task, verifier, seed=seed)
     config = claimed(fingerprints["config"])  # another batch size or device is no reason to begin again
     made_from = {"trained": run.training, **fingerprints, "config": config}
     script = method.script(task)
     parts = play_evaluation(run, name, evaluation, player, sampler, script=script, made_from=made_from)
-    training = run.training or {"budget": asdict(Player(task, verifier, seed=seed).ledger), "seconds": 0.0}
+    training = run.training or {"budget": asdict(RolloutWorker(task, verifier, seed=seed).usage), "seconds": 0.0}
     manifest = {
         "asked": asdict(evaluation),
         "token_unit": sampler.token_unit,

@@ -11,10 +11,10 @@ from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 
-from bench.episode import Attempt, Completion, Episode, Problem, Request, Sampling, Turn, Verdict
+from bench.episode import Attempt, Completion, Episode, Problem, Request, SamplingParams, Turn, Verdict
 from bench.grading.verifier import Verifier
-from bench.policies.policy import Sampler
-from bench.tasks.task import Task
+from bench.models.interface import Sampler
+from bench.tasks.interface import Task
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Conversation:
 
 
 @dataclass
-class Ledger:
+class Usage:
     """What a run has cost so far: the budget that methods are compared under.
 
     A conversation counts where its first attempt is sampled: one that goes on from an attempt that is given counts no
@@ -78,23 +78,23 @@ class Ledger:
     updates: int = 0
     trained_tokens: int = 0  # those that carried any loss
 
-    def add(self, other: Ledger) -> None:
+    def add(self, other: Usage) -> None:
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
 
 
-class Player:
-    """Plays a task under one run seed, and enters what it samples in the run's ledger."""
+class RolloutWorker:
+    """Plays a task under one run seed, and enters what it samples in the run's usage."""
 
     def __init__(self, task: Task, verifier: Verifier, *, seed: int) -> None:
         self.task = task
         self.seed = seed
-        self.ledger = Ledger()
+        self.usage = Usage()
         self._verifier = verifier
 
-    def aside(self) -> Player:
-        """The same with a ledger of its own: for measuring while training, which is no part of its budget."""
-        return Player(self.task, self._verifier, seed=self.seed)
+    def without_usage(self) -> RolloutWorker:
+        """The same with a usage of its own: for measuring while training, which is no part of its budget."""
+        return RolloutWorker(self.task, self._verifier, seed=self.seed)
 
     def play(
         self,
@@ -102,15 +102,15 @@ class Player:
         problems: Sequence[Problem],
         *,
         script: Sequence[Turn],
-        sampling: Sampling,
+        sampling: SamplingParams,
         num_samples: int = 1,
         label: str,
-        first_attempts: Mapping[tuple[str, int], Attempt] | None = None,
+        prefilled_attempts: Mapping[tuple[str, int], Attempt] | None = None,
         only: Container[tuple[str, int]] | None = None,
     ) -> list[Episode]:
         """`num_samples` episodes per problem, a problem's side by side in the result.
 
-        `script` is what the user says after the first reply. `first_attempts`, by problem id and sample, are played
+        `script` is what the user says after the first reply. `prefilled_attempts`, by problem id and sample, are played
         instead of sampled; the others are sampled as ever. `only`, by the same keys, leaves the rest out. `label` names
         the occasion ("stage1/17"): together with the run's seed, the problem, the sample and the turn it seeds each
         request, so an episode can be played again alone. A failure of the verifier itself is raised here.
@@ -118,7 +118,7 @@ class Player:
         conversations = [
             _Conversation(problem, sample, opening)
             for problem in problems
-            for opening in (sampler.opening(self.task.prompt(problem)),)
+            for opening in (sampler.prompt_ids(self.task.prompt(problem)),)
             for sample in range(num_samples)
             if only is None or (problem.id, sample) in only
         ]
@@ -127,10 +127,10 @@ class Player:
                 for conversation in conversations:
                     conversation.token_ids += sampler.bridge(said.text, turn_ended=conversation.turn_ended)
             waiting = conversations
-            if said is None and first_attempts:
-                waiting = [each for each in conversations if (each.problem.id, each.sample) not in first_attempts]
+            if said is None and prefilled_attempts:
+                waiting = [each for each in conversations if (each.problem.id, each.sample) not in prefilled_attempts]
                 for conversation in conversations:
-                    if given := first_attempts.get((conversation.problem.id, conversation.sample)):
+                    if given := prefilled_attempts.get((conversation.problem.id, conversation.sample)):
                         conversation.hear_given(given)
             graded = said is None or said.graded
             # A critique may quote a stop string; only an attempt is closed by one.
@@ -139,9 +139,9 @@ class Player:
             for conversation, completion in zip(waiting, sampler.generate(requests, sampling), strict=True):
                 verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
                 conversation.hear(completion, verdict)
-                self.ledger.sampled_episodes += said is None
-                self.ledger.sampled_attempts += graded
-                self.ledger.sampled_tokens += len(completion.token_ids)
+                self.usage.sampled_episodes += said is None
+                self.usage.sampled_attempts += graded
+                self.usage.sampled_tokens += len(completion.token_ids)
         return [conversation.finish() for conversation in conversations]
 
     def _request(self, conversation: _Conversation, label: str, turn: int, stop: tuple[str, ...]) -> Request:
@@ -160,7 +160,7 @@ def stitch(
     sampler: Sampler, problem: Problem, *, prompt: str, attempts: Sequence[Attempt], said: Sequence[Turn]
 ) -> Episode:
     """A conversation that was never played, made of attempts that were: their ids, joined as play() would join them."""
-    conversation = _Conversation(problem, sample=0, token_ids=sampler.opening(prompt))
+    conversation = _Conversation(problem, sample=0, token_ids=sampler.prompt_ids(prompt))
     for place, attempt in enumerate(attempts):
         if place:
             conversation.token_ids += sampler.bridge(said[place - 1].text, turn_ended=conversation.turn_ended)

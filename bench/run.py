@@ -21,14 +21,14 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from bench import key_help
-from bench.announce import closing, opening
-from bench.catalogue import plan_job, register
-from bench.clusters import failure_of, launch, refuse_absent_cluster
-from bench.command_line import CONF, jobs_of
-from bench.experiment import Plan
-from bench.policies.models import refuse_absent_gpu
-from bench.pool import run_all, slots_for
+from bench.experiment import RunSpec
+from bench.launch import key_help
+from bench.launch.announce import closing, opening
+from bench.launch.catalogue import plan_job, register
+from bench.launch.clusters import failure_of, launch, refuse_absent_cluster
+from bench.launch.command_line import CONF, jobs_of
+from bench.launch.pool import run_all, slots_for
+from bench.models.config import refuse_absent_gpu
 from bench.reporting.terminal import print_main_table
 
 _MINIATURE = ("-m", "method=base,pair_sft,score")
@@ -90,11 +90,11 @@ def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
     return 1 if failures else 0
 
 
-def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[Plan], list[str], str]:
+def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[RunSpec], list[str], str]:
     """The jobs of a command line that differ, the plan of each, why any is refused, and which launcher they name."""
     register()
     jobs: list[list[str]] = []
-    plans: list[Plan] = []
+    plans: list[RunSpec] = []
     reasons: dict[str, list[str]] = {}
     launcher = "BasicLauncher"
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -130,7 +130,7 @@ def _grouped(reasons: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def _record(plans: Sequence[Plan], results: Path) -> None:
+def _record(plans: Sequence[RunSpec], results: Path) -> None:
     """Leave word of what was planned, so that a report can say what is missing."""
     sweeps = results / "sweeps"
     runs = [

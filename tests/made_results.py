@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.episode import Attempt, Completion, Episode, Grade, Problem, Verdict
-from bench.results import Run, RunKey
+from bench.runs.folder import Run, RunKey
 
 CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, broken if right
     "base": (0.55, 0.05, 0.3),

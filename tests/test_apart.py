@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.reporting.claims import findings
-from bench.reporting.study import base_of, find_cells
+from bench.reporting.index import base_of, find_cells
 from bench.reporting.tables import setting_notes
 from tests.made_results import make_run
 

@@ -14,12 +14,13 @@ from types import ModuleType
 import pytest
 import torch
 
-from bench import catalogue, run
-from bench.catalogue import compose_plan
-from bench.command_line import CONF
-from bench.failures import sentence
-from bench.policies.models import Transformers
-from bench.results import Run, find_runs
+from bench import run
+from bench.launch import catalogue
+from bench.launch.catalogue import compose_plan
+from bench.launch.command_line import CONF
+from bench.launch.failures import sentence
+from bench.models.config import Transformers
+from bench.runs.folder import Run, find_runs
 from tests.conftest import ROOT
 from tests.tiny_model import save_tiny_model
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.episode import Attempt, Completion, Episode, Grade, Problem, Sampling, UnitTests, Verdict
-from bench.policies.scripted import Scripted
-from bench.results import Run, RunKey
-from bench.rollout import Player
+from bench.episode import Attempt, Completion, Episode, Grade, Problem, SamplingParams, UnitTests, Verdict
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run, RunKey
 from bench.training import collection as collection_module
 from bench.training.collection import Collection, collect
 from bench.training.episode_file import read_episode, write_episodes
@@ -100,10 +100,10 @@ def collected(
     with Run.claim(RunKey("method", "riddles", "scripted", "main", 0), folder, {}) as run:
         return collect(
             Scripted(["right", "wrong", "worse"]),
-            Player(task or Riddles(PROBLEMS), EqualsGold(), seed=0),
+            RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0),
             run,
             label="collecting",
-            sampling=Sampling(temperature=temperature),
+            sampling=SamplingParams(temperature=temperature),
             num_conversations=num_samples * len(PROBLEMS),
             choose=lambda episodes: episodes,
         )
@@ -111,13 +111,13 @@ def collected(
 
 def count_played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     played: list[str] = []
-    play = Player.play
+    play = RolloutWorker.play
 
-    def counted(self: Player, sampler: Scripted, problems: Sequence[Problem], **named: object) -> list[Episode]:
+    def counted(self: RolloutWorker, sampler: Scripted, problems: Sequence[Problem], **named: object) -> list[Episode]:
         played.extend(problem.id for problem in problems)
         return play(self, sampler, problems, **named)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(Player, "play", counted)
+    monkeypatch.setattr(RolloutWorker, "play", counted)
     return played
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 import bench.files as files_module
-from bench.catalogue import CONF, TASKS, compose_plan
-from bench.experiment import Plan, conduct
+from bench.experiment import RunSpec, conduct
+from bench.launch.catalogue import CONF, TASKS, compose_plan
 from bench.metrics import summarise
-from bench.results import Run, find_runs, load_episodes, log_of
-from bench.rollout import Player
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run, find_runs, load_episodes, log_of
 from bench.training import reinforce as reinforce_module
 
 ANSWER = "Final Answer: The final answer is ${}$. I hope it is correct."
@@ -22,7 +22,7 @@ QUICK = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training
 QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
 
 
-def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> Plan:
+def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> RunSpec:
     """A plan whose model gives golds of some problems as answers, so that it is right now and then."""
     asked = [f"task={task}", f"results={tmp_path}", "model=scripted", *QUICK, *overrides]
     plan = compose_plan(asked)
@@ -105,7 +105,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     """Two parts of three files each, then the three files of the whole."""
     monkeypatch.setattr("bench.evaluation._PROBLEMS_AT_ONCE", 3)
     conduct(scripted(tmp_path / "whole"))
-    writes, played, real, play = 0, [], files_module.replacing, Player.play
+    writes, played, real, play = 0, [], files_module.replacing, RolloutWorker.play
 
     def dying(path: Path):
         nonlocal writes
@@ -115,13 +115,13 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
                 raise Killed
         return real(path)
 
-    def watched(self: Player, sampler, problems, **named):
+    def watched(self: RolloutWorker, sampler, problems, **named):
         played.append(len(problems))
         return play(self, sampler, problems, **named)
 
     for module in ("files", "parts"):
         monkeypatch.setattr(f"bench.{module}.replacing", dying)
-    monkeypatch.setattr(Player, "play", watched)
+    monkeypatch.setattr(RolloutWorker, "play", watched)
     with pytest.raises(Killed):
         conduct(scripted(tmp_path / "broken"))
     played.clear()
@@ -140,20 +140,20 @@ def test_an_evaluation_with_many_samples_plays_no_more_conversations_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("bench.evaluation._CONVERSATIONS_AT_ONCE", 6)
-    played, play = [], Player.play
+    played, play = [], RolloutWorker.play
 
-    def watched(self: Player, sampler, problems, **named):
+    def watched(self: RolloutWorker, sampler, problems, **named):
         played.append(len(problems) * named["num_samples"])
         return play(self, sampler, problems, **named)
 
-    monkeypatch.setattr(Player, "play", watched)
+    monkeypatch.setattr(RolloutWorker, "play", watched)
     sampled = "evaluations.greedy.num_samples"
     conduct(scripted(tmp_path, f"{sampled}=3", "evaluations.greedy.sampling.temperature=1"))
     conduct(scripted(tmp_path, f"{sampled}=9", "evaluations.greedy.sampling.temperature=1", "variant=more"))
     assert played == [6, 6, 6] + [9] * 6  # never less than a problem
 
 
-def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:
+def trained_by(folder: Path, model: Path, *overrides: str) -> RunSpec:
     quick = ["training.rl.num_steps=6", "training.rl.problems_per_step=2", "training.rl.samples_per_problem=2"]
     quick += ["training.rl.window=2", "tracking=none", "task.num_test=4", "model.max_tokens=6", "training=mini"]
     where = [f"results={folder}", "model=transformers", f"model.path={model}", "model.threads=1", "model.device=cpu"]

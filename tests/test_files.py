@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.files import write_file, write_folder
-from bench.results import Run, RunKey
+from bench.runs.folder import Run, RunKey
 
 CALLS = ("replace", "fsync")
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import pool, run
-from bench.experiment import Plan
-from bench.policies import learner
-from bench.slots import Slots
+from bench.experiment import RunSpec
+from bench.launch import pool, run
+from bench.launch.slots import Slots
+from bench.models import policy as learner
 
 SMALL = ["method=score_stage1", "tracking=none", "task.num_train=4", "task.num_test=4", "training.rl.num_steps=2"]
 SMALL += ["training.rl.problems_per_step=2", "training.rl.samples_per_problem=2", "training.rl.window=1"]
 
 
-def run_here(plans: Sequence[Plan], _: Slots) -> list[Plan]:
+def run_here(plans: Sequence[RunSpec], _: Slots) -> list[RunSpec]:
     """`run_all` without processes, so that a test may break what they call."""
     failed = []
     for plan in plans:
@@ -39,7 +39,7 @@ def full(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     ("holder", "name"),
-    [(learner.Learner, "generate"), (learner, "score"), (learner.Learner, "backward")],
+    [(learner.TransformersPolicy, "generate"), (learner, "score"), (learner.TransformersPolicy, "backward")],
     ids=["in sampling", "in scoring", "in an update"],
 )
 def test_a_full_gpu_ends_with_one_line_that_names_smaller_batches_in_a_command_that_goes_on(

@@ -61,7 +61,12 @@ SYNOPSIS = "python bench/run.py [-m] [<group>=<choice> ...] [<key>=<value> ...]"
 
 def test_the_commands_are_found():
     named = {path for path, _ in COMMANDS}
-    assert {"bench/command_line.py", "bench/announce.py", "bench/report.py", "conf/experiment.yaml"} <= named
+    assert {
+        "bench/launch/command_line.py",
+        "bench/launch/announce.py",
+        "bench/report.py",
+        "conf/experiment.yaml",
+    } <= named
 
 
 @pytest.mark.parametrize(("path", "command"), [each for each in COMMANDS if each[1] != SYNOPSIS])

@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 
-from bench.catalogue import register
-from bench.command_line import CONF, GROUPS
-from bench.key_help import keys_of, meanings, schema_of
+from bench.launch.catalogue import register
+from bench.launch.command_line import CONF, GROUPS
+from bench.launch.key_help import keys_of, meanings, schema_of
 from tests.commands import plans_of
 from tests.conftest import ROOT
 

@@ -9,18 +9,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.episode import Credit, Problem
-from bench.policies.learner import Learner
-from bench.policies.objective import answered_for, others_mean, surrogate
-from bench.policies.policy import KLEstimator
-from bench.policies.scoring import score
+from bench.episode import Problem, TrainingSample
+from bench.models.interface import KLEstimator
+from bench.models.logprobs import score
+from bench.models.loss import answered_for, others_mean, surrogate
+from bench.models.policy import TransformersPolicy
 from tests.enumeration import END, Conversation, conversations, enumerable_learner, objective_gradient, tiny_lm
 
 REFERENCE = tiny_lm(1)
 KL = (0.7, 0.0)
 
 
-def firsts(learner: Learner) -> list[tuple[Conversation, float]]:
+def firsts(learner: TransformersPolicy) -> list[tuple[Conversation, float]]:
     """A conversation for each of the 13 first attempts, with the first attempt's probability."""
     played = [
         each
@@ -33,14 +33,14 @@ def firsts(learner: Learner) -> list[tuple[Conversation, float]]:
 
 def pair(
     one: Conversation, other: Conversation, name: str, coefficient: float, kl: tuple[float, float] = KL
-) -> list[Credit]:
+) -> list[TrainingSample]:
     """Two samples of one problem, drawn together."""
     problem = Problem(name, "?", "!")
     kl = (coefficient * kl[0], coefficient * kl[1])
-    return [Credit(replace(each.episode, problem=problem), (0.0, 0.0), kl) for each in (one, other)]
+    return [TrainingSample(replace(each.episode, problem=problem), (0.0, 0.0), kl) for each in (one, other)]
 
 
-def gradient(learner: Learner, credits: Sequence[Credit]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, credits: Sequence[TrainingSample]) -> torch.Tensor:
     learner.model.zero_grad()
     learner.backward(credits)
     return torch.cat([each.grad.flatten() for each in learner.model.parameters() if each.grad is not None])

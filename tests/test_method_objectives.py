@@ -17,12 +17,12 @@ from typing import Any, cast
 import pytest
 import torch
 
-from bench.catalogue import CONF, compose_plan
-from bench.episode import Credit, Episode
+from bench.episode import Episode, TrainingSample
+from bench.launch.catalogue import CONF, compose_plan
 from bench.methods.score import Score
-from bench.policies.policy import KLEstimator
-from bench.results import Run
-from bench.rollout import Ledger
+from bench.models.interface import KLEstimator
+from bench.rollout import Usage
+from bench.runs.folder import Run
 from bench.training.reinforce import Stage, assign
 from tests.enumeration import (
     PROBLEM,
@@ -61,7 +61,7 @@ class Trained:
     """What a method asked the training loops to do."""
 
     stages: list[Stage] = field(default_factory=list)
-    imitated: list[list[Credit]] = field(default_factory=list)
+    imitated: list[list[TrainingSample]] = field(default_factory=list)
     starts: list[str] = field(default_factory=list)  # weights that were put back
 
 
@@ -72,9 +72,9 @@ class EnumeratedPlayer:
     task = Riddles([PROBLEM])
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
+        self.usage = Usage()
 
-    def aside(self) -> EnumeratedPlayer:
+    def without_usage(self) -> EnumeratedPlayer:
         return EnumeratedPlayer()
 
     def play(self, *_: Any, **__: Any) -> list[Episode]:
@@ -137,7 +137,7 @@ def test_the_expected_update_of_every_stage_is_the_gradient_of_the_papers_object
     assert len(stages) == len(EXPECTED[method])
     stage = two_attempts(stages[number])
     reward1, reward2, kl = EXPECTED[method][number]
-    offline = bool(stage.first_attempts)
+    offline = bool(stage.prefilled_attempts)
     assert offline == (method == "score_wo_online_turn1" and number == 1)
     learner = enumerable_learner(kl=KLEstimator.exact)
     updates = expected_update(
@@ -156,7 +156,7 @@ def test_so_it_is_with_the_rewards_and_the_divergences_of_two_samples_compared(
 ):
     stage = two_attempts(train(method, monkeypatch).stages[number])
     reward1, reward2, kl = EXPECTED[method][number]
-    offline = bool(stage.first_attempts)
+    offline = bool(stage.prefilled_attempts)
     learner = enumerable_learner(kl=KLEstimator.exact)
     updates = expected_update_of_pairs(
         learner, REFERENCE, assign=lambda pair: assign(pair, stage, samples=2), offline=offline

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.catalogue import compose_plan
 from bench.episode import Problem
+from bench.launch.catalogue import compose_plan
 from bench.training.collection import samples_of
 from bench.training.self_training import dealt
 

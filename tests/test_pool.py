@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.announce import closing, opening
-from bench.catalogue import compose_plan
-from bench.experiment import Plan, conduct
-from bench.forecast import Forecast, makespan
+from bench.experiment import RunSpec, conduct
 from bench.grading.verifier import Grading
+from bench.launch.announce import closing, opening
+from bench.launch.catalogue import compose_plan
+from bench.launch.forecast import Forecast, makespan
+from bench.launch.pool import environment_of
+from bench.launch.slots import Slot, Slots
 from bench.machine import visible_gpus
-from bench.policies.models import Transformers
-from bench.pool import environment_of
-from bench.slots import Slot, Slots
+from bench.models.config import Transformers
 from bench.status import Status, Work, training_left
 from tests.test_experiment import scripted
 
@@ -24,7 +24,7 @@ def nothing(_: Sequence[str]) -> str:
     return ""
 
 
-def planned(results: Path, *overrides: str) -> Plan:
+def planned(results: Path, *overrides: str) -> RunSpec:
     return compose_plan([f"results={results}", "tracking=none", *overrides])
 
 
@@ -111,7 +111,7 @@ def test_graders_take_as_many_workers_as_they_are_given():
 class Simulated:
     """A training of 3,000 conversations that takes its time; says where it stands as a real one does."""
 
-    plan: Plan
+    plan: RunSpec
     forecast: Forecast
     now: float = 0.0
     sampled: int = 0
@@ -180,7 +180,7 @@ def test_nothing_is_guessed_before_a_pace_is_known_and_waiting_runs_count(tmp_pa
     assert forecast.seconds_left([planned(tmp_path, "method=base", "seed=1")]) == 15
 
 
-def trained(forecast: Forecast, plan: Plan, clock: list[float], *, step: float, evaluate: float) -> None:
+def trained(forecast: Forecast, plan: RunSpec, clock: list[float], *, step: float, evaluate: float) -> None:
     """A whole run: 2 s to load, 100 pieces of each kind at so many seconds a piece, 3 s to end."""
     forecast.start(plan)
     clock[0] += 2.0

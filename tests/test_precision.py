@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from bench.episode import Credit, Episode, Problem, Sampling, Turn
-from bench.policies.learner import Learner
-from bench.policies.models import Precision, Transformers
-from bench.policies.policy import KLEstimator, Optimizer
-from bench.policies.scoring import score
-from bench.rollout import Player
+from bench.episode import Episode, Problem, SamplingParams, TrainingSample, Turn
+from bench.models.config import Precision, Transformers
+from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.models.logprobs import score
+from bench.models.policy import TransformersPolicy
+from bench.rollout import RolloutWorker
 from tests.made_episodes import EqualsGold, Riddles
 from tests.tiny_model import FAMILIES, save_tiny_model
 
@@ -39,37 +39,39 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: save_tiny_model(tmp_path_factory.mktemp("family") / family, family=family) for family in FAMILIES}
 
 
-def built(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384) -> Learner:
+def built(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384) -> TransformersPolicy:
     attention = "eager" if folder.name == "gemma2" else "sdpa"
     model = Transformers(
         path=str(folder), dtype=dtype, attention=attention, threads=1, device="cpu", train_batch_tokens=batch_tokens
     )
-    return cast(Learner, model.build(str))
+    return cast(TransformersPolicy, model.build(str))
 
 
-def begun(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384, rate: float = 1e-2) -> Learner:
+def begun(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384, rate: float = 1e-2) -> TransformersPolicy:
     learner = built(folder, dtype, batch_tokens=batch_tokens)
-    learner.begin(Optimizer(learning_rate=rate), num_updates=300, kl_estimator=KLEstimator.exact)
+    learner.begin(OptimizerConfig(learning_rate=rate), num_updates=300, kl_estimator=KLEstimator.exact)
     return learner
 
 
-def played(learner: Learner) -> list[Episode]:
+def played(learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
-    player = Player(Riddles(problems), EqualsGold(), seed=0)
-    sampling = Sampling(temperature=1.0, max_tokens=8)
+    player = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
+    sampling = SamplingParams(temperature=1.0, max_tokens=8)
     return player.play(learner, problems, script=(Turn("Again?"),), sampling=sampling, num_samples=3, label="test")
 
 
-def credited(episodes: list[Episode], *, kl: float = 0.1) -> list[Credit]:
-    return [Credit(episode, (1.0, -0.5) if i % 2 else (-1.0, 0.5), (kl, kl)) for i, episode in enumerate(episodes)]
+def credited(episodes: list[Episode], *, kl: float = 0.1) -> list[TrainingSample]:
+    return [
+        TrainingSample(episode, (1.0, -0.5) if i % 2 else (-1.0, 0.5), (kl, kl)) for i, episode in enumerate(episodes)
+    ]
 
 
-def weights(learner: Learner) -> dict[str, torch.Tensor]:
+def weights(learner: TransformersPolicy) -> dict[str, torch.Tensor]:
     """What the optimiser moves."""
     return {name: weight.clone() for name, weight in learner._weights().state_dict().items()}
 
 
-def gradient(learner: Learner, credits: list[Credit]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, credits: list[TrainingSample]) -> torch.Tensor:
     for weight in learner._weights():
         weight.grad = None
     learner.backward(credits)
@@ -192,7 +194,7 @@ def displacement(folder: Path, dtype: Precision) -> torch.Tensor:
     return vector(learner) - before
 
 
-def vector(learner: Learner) -> torch.Tensor:
+def vector(learner: TransformersPolicy) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in learner._weights()])
 
 

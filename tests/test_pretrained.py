@@ -8,14 +8,14 @@ from typing import cast
 import pytest
 import torch
 
-from bench.catalogue import compose_plan
-from bench.episode import Credit, Grade, Problem, Request, Sampling, Turn
-from bench.parts import read_transcripts
-from bench.policies.learner import Learner
-from bench.policies.models import Precision, Transformers
-from bench.policies.policy import KLEstimator, Optimizer
-from bench.results import find_runs, load_episodes
-from bench.rollout import Player
+from bench.episode import Grade, Problem, Request, SamplingParams, TrainingSample, Turn
+from bench.launch.catalogue import compose_plan
+from bench.models.config import Precision, Transformers
+from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.models.policy import TransformersPolicy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import find_runs, load_episodes
+from bench.runs.parts import read_transcripts
 from tests.conftest import ROOT
 from tests.made_episodes import EqualsGold, Riddles
 from tests.pretrained.fetch import FOLDER
@@ -27,25 +27,26 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def learner() -> Learner:
+def learner() -> TransformersPolicy:
     model = Transformers(path=str(FOLDER), device="cpu")
     model.check()
-    return cast(Learner, model.build(str))
+    return cast(TransformersPolicy, model.build(str))
 
 
-def test_opening_and_bridges_are_the_rendered_conversation(learner: Learner):
-    messages, ids = [{"role": "user", "content": "What is 2 + 2?"}], learner.opening("What is 2 + 2?")
+def test_opening_and_bridges_are_the_rendered_conversation(learner: TransformersPolicy):
+    messages, ids = [{"role": "user", "content": "What is 2 + 2?"}], learner.prompt_ids("What is 2 + 2?")
     for reply in ("It is 5.", "No, it is 4."):
         ids += (*learner.tokenizer.encode(reply, add_special_tokens=False), *learner.bridge("Sure?", turn_ended=False))
         messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": "Sure?"}]
     assert list(ids) == learner.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
 
 
-def test_greedy_replies_are_those_of_transformers(learner: Learner):
+def test_greedy_replies_are_those_of_transformers(learner: TransformersPolicy):
     asked = [
-        Request(learner.opening(prompt), 0, prompt, 0, 0) for prompt in ("What is 2 + 2?", "Name a colour of the sky.")
+        Request(learner.prompt_ids(prompt), 0, prompt, 0, 0)
+        for prompt in ("What is 2 + 2?", "Name a colour of the sky.")
     ]
-    replies = learner.generate(asked, Sampling(temperature=0.0, max_tokens=16))
+    replies = learner.generate(asked, SamplingParams(temperature=0.0, max_tokens=16))
     for request, reply in zip(asked, replies, strict=True):
         prompt = torch.tensor([request.token_ids])
         theirs = learner.model.generate(  # pyright: ignore[reportCallIssue]
@@ -55,16 +56,18 @@ def test_greedy_replies_are_those_of_transformers(learner: Learner):
 
 
 def test_one_update_moves_the_float32_weights_by_its_rate_lowers_the_loss_and_leaves_the_reference_alone():
-    learner = cast(Learner, Transformers(path=str(FOLDER), device="cpu", dtype=Precision.bfloat16).build(str))
+    learner = cast(
+        TransformersPolicy, Transformers(path=str(FOLDER), device="cpu", dtype=Precision.bfloat16).build(str)
+    )
     problems = [Problem("sum", "What is 2 + 2?", "4"), Problem("sky", "Name a colour of the sky.", "Blue")]
-    sampling = Sampling(temperature=1.0, max_tokens=12)
-    player = Player(Riddles(problems, [Turn("Are you sure?")]), EqualsGold(), seed=0)
+    sampling = SamplingParams(temperature=1.0, max_tokens=12)
+    player = RolloutWorker(Riddles(problems, [Turn("Are you sure?")]), EqualsGold(), seed=0)
     episodes = player.play(
         learner, problems, script=[Turn("Are you sure?")], sampling=sampling, num_samples=2, label=""
     )
-    credits = [Credit(episode, weights=(0.0, 1.0), kl=(0.1, 0.1)) for episode in episodes]
+    credits = [TrainingSample(episode, weights=(0.0, 1.0), kl=(0.1, 0.1)) for episode in episodes]
     rate = 1e-5  # less than bfloat16 tells apart at most of the weights
-    learner.begin(Optimizer(learning_rate=rate), num_updates=2, kl_estimator=KLEstimator.exact)
+    learner.begin(OptimizerConfig(learning_rate=rate), num_updates=2, kl_estimator=KLEstimator.exact)
     before = {name: weight.clone() for name, weight in learner._weights().state_dict().items()}
     first, reference = learner.update(credits), dict(learner._base().named_parameters())
 
@@ -86,7 +89,7 @@ def test_one_update_moves_the_float32_weights_by_its_rate_lowers_the_loss_and_le
 
 
 def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
-    learner: Learner, shared_data: Path, tmp_path: Path
+    learner: TransformersPolicy, shared_data: Path, tmp_path: Path
 ):
     """Folders hold texts and token counts, no ids: three of the conversations are played again for those."""
     asked = ["method=base", "task=math", "task.source=local", f"task.path={shared_data / 'math'}", "task.num_test=8"]
@@ -104,11 +107,11 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     assert stored.keys() == set(rows.index)
 
     task = compose_plan(asked).experiment.task
-    again = Player(task, EqualsGold(), seed=0).play(
+    again = RolloutWorker(task, EqualsGold(), seed=0).play(
         learner,
         task.problems("test")[:3],
         script=task.script(),
-        sampling=Sampling(temperature=0, max_tokens=128),
+        sampling=SamplingParams(temperature=0, max_tokens=128),
         label="evaluation/greedy",
     )
     for episode in again:

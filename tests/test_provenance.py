@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import provenance as provenance_module
-from bench.catalogue import compose_plan
 from bench.experiment import conduct
-from bench.provenance import session, sessions
-from bench.results import find_runs
+from bench.launch.catalogue import compose_plan
+from bench.runs import provenance as provenance_module
+from bench.runs.folder import find_runs
+from bench.runs.provenance import session, sessions
 
 QUICK = ["training.rl.num_steps=2", "training.rl.problems_per_step=2", "training.rl.window=2", "task.num_test=2"]
 QUICK += ["model=scripted", "model.replies=[a]", "tracking=none", "method=score"]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.catalogue import compose_plan
-from bench.episode import Credit, Problem
+from bench.episode import Problem, TrainingSample
 from bench.experiment import conduct
-from bench.policies.policy import NonFiniteGradientError
-from bench.policies.scripted import Scripted
-from bench.results import find_runs, log_of
+from bench.launch.catalogue import compose_plan
+from bench.models.interface import NonFiniteGradientError
+from bench.models.scripted import Scripted
+from bench.runs.folder import find_runs, log_of
 from bench.training.reinforce import Stage, assign, problems_of_step
 from tests.made_episodes import episode
 from tests.test_experiment import scripted
@@ -97,7 +97,7 @@ class FailingUpdates:
         self.seen: list[list[str]] = []
         update = Scripted.update
 
-        def sometimes(policy: Scripted, credits: list[Credit]) -> dict[str, float]:
+        def sometimes(policy: Scripted, credits: list[TrainingSample]) -> dict[str, float]:
             self.seen.append([attempt.completion.text for credit in credits for attempt in credit.episode.attempts])
             if len(self.seen) in failing:
                 raise NonFiniteGradientError("the gradient's norm is nan")

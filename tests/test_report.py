@@ -16,13 +16,13 @@ import pytest
 from bench.episode import Episode
 from bench.metrics import estimate, summarise
 from bench.report import main
+from bench.reporting.index import find_cells
 from bench.reporting.paper import paper_row, paper_tables
 from bench.reporting.regrade import regraded
-from bench.reporting.study import find_cells
 from bench.reporting.style import show_number
 from bench.reporting.tables import METRICS
 from bench.reporting.terminal import print_main_table
-from bench.results import Run, RunKey, load_episodes
+from bench.runs.folder import Run, RunKey, load_episodes
 from tests.made_episodes import episode
 from tests.made_results import CHANCES, make_run, save_evaluation
 
@@ -383,7 +383,7 @@ def test_the_paper_has_no_row_for_what_it_did_not_measure() -> None:
 
 
 def test_reporting_loads_no_model_library_and_no_hydra() -> None:
-    heavy = ["torch", "transformers", "vllm", "hydra", "omegaconf", "bench.policies", "bench.methods"]
+    heavy = ["torch", "transformers", "vllm", "hydra", "omegaconf", "bench.models", "bench.methods"]
     code = f"import sys, bench.report; sys.exit(', '.join(set({heavy}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from bench.episode import Episode
-from bench.parts import write_rows
-from bench.records import answer_changed, episode_row, rows_of
-from bench.results import Run, RunKey, find_runs, load_episodes, log_of, training_data_of
+from bench.runs.folder import Run, RunKey, find_runs, load_episodes, log_of, training_data_of
+from bench.runs.parts import write_rows
+from bench.runs.records import answer_changed, episode_row, rows_of
 from tests.made_episodes import attempt, episode
 from tests.made_results import save_evaluation
 

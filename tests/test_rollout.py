@@ -4,24 +4,24 @@ from concurrent.futures import Future
 
 import pytest
 
-from bench.episode import Problem, Sampling, Turn, Verdict
-from bench.policies.learner import Learner
-from bench.policies.replay import Replay, read_recording
-from bench.policies.scripted import Scripted
-from bench.records import episode_row
-from bench.rollout import Ledger, Player, request_seed, stitch
+from bench.episode import Problem, SamplingParams, Turn, Verdict
+from bench.models.policy import TransformersPolicy
+from bench.models.replay import Replay, read_recording
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker, Usage, request_seed, stitch
+from bench.runs.records import episode_row
 from tests.made_episodes import EqualsGold, Riddles
 
 PROBLEMS = [Problem("one", "1?", "uno"), Problem("two", "2?", "dos")]
-SAMPLING = Sampling(temperature=1.0, max_tokens=6)
+SAMPLING = SamplingParams(temperature=1.0, max_tokens=6)
 SCRIPT = (Turn("Again?"),)
 
 
-def player(seed: int = 0) -> Player:
-    return Player(Riddles(PROBLEMS), EqualsGold(), seed=seed)
+def player(seed: int = 0) -> RolloutWorker:
+    return RolloutWorker(Riddles(PROBLEMS), EqualsGold(), seed=seed)
 
 
-def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner: Learner):
+def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner: TransformersPolicy):
     once = player().play(tiny_learner, PROBLEMS, script=(), sampling=SAMPLING, label="x")
     twice = player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x")
     for short, long in zip(once, twice, strict=True):
@@ -30,7 +30,7 @@ def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner
             assert long.token_ids[slice(*span)] == attempt.completion.token_ids
 
 
-def test_between_two_attempts_stands_the_bridge_and_nothing_else(tiny_learner: Learner):
+def test_between_two_attempts_stands_the_bridge_and_nothing_else(tiny_learner: TransformersPolicy):
     for episode in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
         (_, end), (start, last) = episode.spans
         turn_ended = episode.attempts[0].completion.turn_ended
@@ -38,12 +38,12 @@ def test_between_two_attempts_stands_the_bridge_and_nothing_else(tiny_learner: L
         assert last == len(episode.token_ids)
 
 
-def test_the_bridge_ends_the_turn_of_a_reply_that_a_stop_string_ended(tiny_learner: Learner):
+def test_the_bridge_ends_the_turn_of_a_reply_that_a_stop_string_ended(tiny_learner: TransformersPolicy):
     letters = [chr(code) for code in range(33, 127)]  # an untrained model says one of them soon
-    asking = Player(Riddles(PROBLEMS, stop=letters), EqualsGold(), seed=0)
+    asking = RolloutWorker(Riddles(PROBLEMS, stop=letters), EqualsGold(), seed=0)
     end = tiny_learner.tokenizer.eos_token_id
     episodes = asking.play(
-        tiny_learner, PROBLEMS, script=SCRIPT, sampling=Sampling(max_tokens=40), num_samples=4, label="x"
+        tiny_learner, PROBLEMS, script=SCRIPT, sampling=SamplingParams(max_tokens=40), num_samples=4, label="x"
     )
     stopped = [episode for episode in episodes if episode.attempts[0].completion.stop]
     assert stopped
@@ -56,22 +56,22 @@ def test_the_bridge_ends_the_turn_of_a_reply_that_a_stop_string_ended(tiny_learn
 
 def test_a_stop_string_ends_attempts_and_no_critique():
     script = (Turn("Criticise.", graded=False), Turn("Again?"))
-    asking = Player(Riddles(PROBLEMS, stop=["[DONE]"]), EqualsGold(), seed=0)
+    asking = RolloutWorker(Riddles(PROBLEMS, stop=["[DONE]"]), EqualsGold(), seed=0)
     (episode,) = asking.play(
-        Scripted(["uno[DONE] and more"]), PROBLEMS[:1], script=script, sampling=Sampling(), label="x"
+        Scripted(["uno[DONE] and more"]), PROBLEMS[:1], script=script, sampling=SamplingParams(), label="x"
     )
     assert [attempt.completion.text for attempt in episode.attempts] == ["uno[DONE]"] * 2
     assert [attempt.completion.stop for attempt in episode.attempts] == ["[DONE]"] * 2
     assert episode.critiques[0].text == "uno[DONE] and more"
 
 
-def test_an_episode_can_be_played_again_alone(tiny_learner: Learner):
+def test_an_episode_can_be_played_again_alone(tiny_learner: TransformersPolicy):
     together = player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=3, label="x")
     alone = player().play(tiny_learner, PROBLEMS[1:], script=SCRIPT, sampling=SAMPLING, num_samples=3, label="x")
     assert [episode.token_ids for episode in alone] == [episode.token_ids for episode in together[3:]]
 
 
-def test_runs_with_other_seeds_or_other_occasions_sample_other_conversations(tiny_learner: Learner):
+def test_runs_with_other_seeds_or_other_occasions_sample_other_conversations(tiny_learner: TransformersPolicy):
     played = {
         tuple(e.token_ids for e in player(seed).play(tiny_learner, PROBLEMS, script=(), sampling=SAMPLING, label=label))
         for seed, label in ((0, "x"), (1, "x"), (0, "y"))
@@ -95,15 +95,15 @@ def test_samples_of_a_problem_stand_side_by_side():
 def test_the_ledger_counts_what_was_sampled():
     one = player()
     one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=2, label="x")
-    assert one.ledger == Ledger(sampled_episodes=4, sampled_attempts=8, sampled_tokens=4 * 2 * len("uno"))
+    assert one.usage == Usage(sampled_episodes=4, sampled_attempts=8, sampled_tokens=4 * 2 * len("uno"))
 
 
 def test_an_attempt_that_is_given_is_not_charged_again():
     one = player()
     firsts = one.play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, label="x")
     given = {(episode.problem.id, 0): episode.attempts[0] for episode in firsts}
-    one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="y", first_attempts=given)
-    assert one.ledger == Ledger(sampled_episodes=2, sampled_attempts=4, sampled_tokens=4 * len("uno"))
+    one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="y", prefilled_attempts=given)
+    assert one.usage == Usage(sampled_episodes=2, sampled_attempts=4, sampled_tokens=4 * len("uno"))
 
 
 def test_only_the_conversations_that_are_named_are_played():
@@ -111,7 +111,7 @@ def test_only_the_conversations_that_are_named_are_played():
     only = {("one", 1), ("two", 0)}
     episodes = one.play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, num_samples=2, only=only, label="x")
     assert {(episode.problem.id, episode.sample) for episode in episodes} == only
-    assert one.ledger.sampled_attempts == 2
+    assert one.usage.sampled_attempts == 2
 
 
 def test_a_crash_of_the_grader_is_raised_and_no_grade():
@@ -122,12 +122,12 @@ def test_a_crash_of_the_grader_is_raised_and_no_grade():
             return crashed
 
     with pytest.raises(RuntimeError, match="the sandbox is gone"):
-        Player(Riddles(PROBLEMS), Crashes(), seed=0).play(
+        RolloutWorker(Riddles(PROBLEMS), Crashes(), seed=0).play(
             Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, label="x"
         )
 
 
-def test_a_stitched_conversation_is_the_one_that_would_have_been_played(tiny_learner: Learner):
+def test_a_stitched_conversation_is_the_one_that_would_have_been_played(tiny_learner: TransformersPolicy):
     for played in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
         joined = stitch(
             tiny_learner,

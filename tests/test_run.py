@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hydra import initialize_config_dir
 
-from bench.catalogue import register
-from bench.command_line import CONF, jobs_of
-from bench.results import find_runs, load_episodes
+from bench.launch.catalogue import register
+from bench.launch.command_line import CONF, jobs_of
+from bench.runs.folder import find_runs, load_episodes
 from tests.conftest import ROOT
 
 ANSWERS = "[" + ",".join(f"'Final Answer: The final answer is ${n}$. I hope it is correct.'" for n in range(4)) + "]"

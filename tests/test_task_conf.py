@@ -12,9 +12,9 @@ from omegaconf.errors import MissingMandatoryValue
 
 from bench.episode import Problem
 from bench.tasks.humaneval import HumanEval
+from bench.tasks.interface import Source, Task
 from bench.tasks.math import Math
 from bench.tasks.mbpp import Mbpp
-from bench.tasks.task import Source, Task
 from tests import tasks_in_conf as conf
 from tests.conftest import ROOT
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import wandb
 
-from bench.records import to_read, transcript_row
-from bench.tracking import Progress, Tracker, WandbMirror, open_wandb
+from bench.runs.records import to_read, transcript_row
+from bench.runs.tracking import Progress, Tracker, WandbMirror, open_wandb
 from tests.made_episodes import episode
 
 
@@ -104,7 +104,7 @@ def test_a_key_that_is_none_costs_a_line_and_not_the_run(
     mirror.log({"update": 1, "train/accuracy@t1": 0.5})
     mirror.close()
     assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 1
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "bench.tracking"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "bench.runs.tracking"]
     assert "API key" in line
     assert f"wandb sync {tmp_path}/wandb/offline-run-*" in line
     assert "\n" not in line

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from bench.catalogue import compose_plan
-from bench.episode import Completion, Credit, Problem, Request, Sampling, Turn
-from bench.experiment import Plan, conduct
+from bench.episode import Completion, Problem, Request, SamplingParams, TrainingSample, Turn
+from bench.experiment import RunSpec, conduct
+from bench.launch.catalogue import compose_plan
 from bench.methods.star import Star
-from bench.policies.policy import KLEstimator, Optimizer
-from bench.policies.scripted import Scripted
-from bench.results import Run, RunKey, find_runs, log_of
-from bench.rollout import Player
+from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run, RunKey, find_runs, log_of
 from bench.training.budget import Training
-from bench.training.fine_tune import fine_tune
-from bench.training.reinforce import Reinforcement, Selection, Stage, reinforce
+from bench.training.imitate import fine_tune
+from bench.training.reinforce import ReinforceConfig, Selection, Stage, reinforce
 from tests.made_episodes import EqualsGold, Riddles, episode
 from tests.test_experiment import scripted
 
-OPTIMIZER = Optimizer(learning_rate=1.0)
-SAMPLING = Sampling(temperature=1.0, max_tokens=100)
+OPTIMIZER = OptimizerConfig(learning_rate=1.0)
+SAMPLING = SamplingParams(temperature=1.0, max_tokens=100)
 PROBLEMS = [Problem(str(number), f"What is {number}?", "right") for number in range(6)]
 
 
@@ -43,15 +43,15 @@ class Counting(Scripted):
         super().__init__(["unused"])
         self.weights = 0
         self.asked: list[Asked] = []
-        self.updates: list[tuple[int, list[Credit]]] = []  # the weights before each, and what it learned from
+        self.updates: list[tuple[int, list[TrainingSample]]] = []  # the weights before each, and what it learned from
         self._answer = answer
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002
+    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002
         self.asked += [Asked(self.weights, request) for request in requests]
         texts = [self._answer(self.weights, request) for request in requests]
         return [Completion(text, tuple(map(ord, text)), (0.0,) * len(text), truncated=False) for text in texts]
 
-    def update(self, credits: Sequence[Credit]) -> dict[str, float]:
+    def update(self, credits: Sequence[TrainingSample]) -> dict[str, float]:
         self.updates.append((self.weights, list(credits)))
         self.weights += 1
         return super().update(credits)
@@ -84,7 +84,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def reinforced(run: Run, policy: Counting, *, selection: str = "last", num_steps: int = 6, task: Any = None) -> None:
-    settings = Reinforcement(
+    settings = ReinforceConfig(
         num_steps=num_steps,
         problems_per_step=2,
         samples_per_problem=2,
@@ -95,7 +95,7 @@ def reinforced(run: Run, policy: Counting, *, selection: str = "last", num_steps
         window=2,
     )
     stage = Stage("stage", num_steps=num_steps, script=(Turn("Again?"),), reward=tuple, kl=(0.0, 0.0))
-    reinforce(policy, Player(task or Riddles(PROBLEMS), EqualsGold(), seed=0), run, settings, stage)
+    reinforce(policy, RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0), run, settings, stage)
 
 
 def training(**sft: Any) -> Training:
@@ -132,9 +132,9 @@ def test_the_steps_of_a_pass_train_on_every_problem_once(run: Run):
 
 def test_an_epoch_of_fine_tuning_learns_from_every_conversation_once_and_the_next_in_another_order(run: Run):
     policy = Counting()
-    credits = [Credit(episode((0, 1), problem=problem.id), (0.0, 1.0), (0.0, 0.0)) for problem in PROBLEMS]
+    credits = [TrainingSample(episode((0, 1), problem=problem.id), (0.0, 1.0), (0.0, 0.0)) for problem in PROBLEMS]
     settings = training(batch_size=4, num_epochs=2).sft
-    fine_tune(policy, Player(Riddles(PROBLEMS), EqualsGold(), seed=0), run, settings, credits, stage="imitation")
+    fine_tune(policy, RolloutWorker(Riddles(PROBLEMS), EqualsGold(), seed=0), run, settings, credits, stage="imitation")
     batches = policy.problems_of_updates()
     assert [len(batch) for batch in batches] == [4, 2, 4, 2]
     first, second = batches[0] + batches[1], batches[2] + batches[3]
@@ -150,14 +150,14 @@ def test_star_samples_each_iteration_from_the_newest_weights_and_fits_the_base_m
     method = Star(num_iterations=3, keep_correct=False, continue_training=continued, loss_on_first=False)
     # Six conversations kept in each iteration, three updates.
     budget = training(samples_per_problem=3, batch_size=2, num_epochs=1, probe_every=0)
-    method.train(policy, Player(Riddles(PROBLEMS), EqualsGold(), seed=0), run, budget)
+    method.train(policy, RolloutWorker(Riddles(PROBLEMS), EqualsGold(), seed=0), run, budget)
     # Both attempts at the six problems, in each of the iterations.
     sampled_from = [asked.weights for asked in policy.asked]
     assert sampled_from == 12 * [0] + 12 * [3] + 12 * [6 if continued else 3]
     assert [weights for weights, _ in policy.updates] == (list(range(9)) if continued else 3 * [0, 1, 2])
 
 
-def counted(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[Plan, Counting]:
+def counted(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[RunSpec, Counting]:
     """A plan whose model is a counting policy, right at every other request."""
     plan = scripted(folder, *overrides)
     gold = {problem.id: problem.gold for split in ("train", "test") for problem in plan.experiment.task.problems(split)}
@@ -196,5 +196,5 @@ def test_another_seed_trains_on_other_samples_in_another_order_and_the_same_seed
     assert order != other_order
 
 
-def train_ids(plan: Plan) -> set[str]:
+def train_ids(plan: RunSpec) -> set[str]:
     return {problem.id for problem in plan.experiment.task.problems("train")}

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
+from bench.training.advantages import last_attempt_reward
 from bench.training.budget import Training
-from bench.training.credit import last_only
 from bench.training.reinforce import Stage, reinforce
 
 
@@ -37,12 +37,12 @@ class MultiTurnRl:
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
         stage = Stage(
             "multi_turn",
             num_steps=training.rl.num_steps,
             script=player.task.script(),
-            reward=last_only,
+            reward=last_attempt_reward,
             kl=(self.beta1, self.beta1),
             discount=self.discount,
         )

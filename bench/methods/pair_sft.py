@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import ClassVar
 
-from bench.episode import Attempt, Credit, Episode, Problem, Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player, request_seed, stitch
-from bench.tasks.task import Task
+from bench.episode import Attempt, Episode, Problem, TrainingSample, Turn
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker, request_seed, stitch
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
 from bench.training import checkpoint
 from bench.training.budget import Training
-from bench.training.collection import Credits, collect
-from bench.training.fine_tune import FineTuning, Probe, fine_tune
+from bench.training.collection import TrainingSamples, collect
+from bench.training.imitate import ImitateConfig, Probe, fine_tune
 
 _LOG = logging.getLogger(__name__)
 _STAGE = "pair_sft"
@@ -39,7 +39,7 @@ class PairSft:
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
         if checkpoint.is_finished(policy, player, run, _STAGE, training.sft.optimizer):
             return
         probe = self._probe(policy, player, training.sft) if training.sft.probe_every else None
@@ -53,7 +53,7 @@ class PairSft:
             choose=lambda episodes: self._pairs(policy, player, episodes),
         )
         run.save_training_data(_STAGE, pairs)
-        credits = Credits(pairs, lambda pair: Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)))
+        credits = TrainingSamples(pairs, lambda pair: TrainingSample(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)))
         fine_tune(
             policy,
             player,
@@ -65,7 +65,7 @@ class PairSft:
             probe=probe,
         )
 
-    def _pairs(self, policy: Policy, player: Player, episodes: Sequence[Episode]) -> list[Episode]:
+    def _pairs(self, policy: Policy, player: RolloutWorker, episodes: Sequence[Episode]) -> list[Episode]:
         """A stitched conversation per usable first attempt of a problem that was ever answered correctly."""
         correct: dict[str, list[Attempt]] = {}
         for episode in episodes:
@@ -89,14 +89,14 @@ class PairSft:
             )
         return pairs
 
-    def _probe(self, policy: Policy, player: Player, settings: FineTuning) -> Probe:
+    def _probe(self, policy: Policy, player: RolloutWorker, settings: ImitateConfig) -> Probe:
         """Accuracy of corrections, sampled, on three kinds of first attempts (the paper's Figure 5).
 
         They are the base model's on training problems and on held-out ones, and the newest model's own on the latter:
         where the first two rise and the third does not, what was learnt is to correct another model. To be called
         before training starts, while the policy is the base model.
         """
-        measure = player.aside()
+        measure = player.without_usage()
         script = player.task.script()
         train = player.task.problems("train")[: settings.probe_problems]
         # The collection's first conversation of each of these problems, over again: the same label, the same samples.
@@ -113,7 +113,7 @@ class PairSft:
 
         def accuracy(problems: Sequence[Problem], given: Mapping[tuple[str, int], Attempt]) -> float:
             played = measure.play(
-                policy, problems, script=script, sampling=settings.sampling, label="probe", first_attempts=given
+                policy, problems, script=script, sampling=settings.sampling, label="probe", prefilled_attempts=given
             )
             return fmean(episode.rewards[-1] for episode in played)
 

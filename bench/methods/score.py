@@ -14,12 +14,12 @@ from enum import Enum
 from typing import ClassVar
 
 from bench.episode import Attempt, Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player, request_seed
-from bench.tasks.task import Task
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker, request_seed
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
+from bench.training.advantages import Row, last_attempt_reward, progress_reward, residual_reward
 from bench.training.budget import Training
-from bench.training.credit import Row, last_only, with_bonus, without_own_past
 from bench.training.reinforce import Stage, order_seed, problems_of_step, reinforce
 
 
@@ -63,7 +63,7 @@ class Score:
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
         offline = self._base_attempts(policy, player, training)
         for stage in self._stages(player.task, num_steps=training.rl.num_steps, offline=offline):
             reinforce(policy, player, run, training.rl, stage)
@@ -77,9 +77,9 @@ class Score:
                 "stage1" if self.num_attempts == 2 else f"stage1{chr(ord('a') + place)}",
                 num_steps=first_steps // len(held) + (place < first_steps % len(held)),
                 script=task.script() * num_held,
-                reward=last_only,
+                reward=last_attempt_reward,
                 kl=(self.beta2,) * num_held + (self.beta1,),
-                num_balanced=num_held if self.adaptive_beta2 else 0,
+                num_kl_anchored=num_held if self.adaptive_beta2 else 0,
                 discount=self.discount,
             )
             for place, num_held in enumerate(held)
@@ -92,20 +92,22 @@ class Score:
             credited=self._progress_alone if self.baseline is Baseline.loo_residual else None,
             kl=(self.beta1,) * self.num_attempts,
             discount=self.discount,
-            first_attempts=offline,
+            prefilled_attempts=offline,
         )
         return [*stages, stage2]
 
     def _progress(self, rewards: Sequence[float]) -> Row:
-        return with_bonus(rewards, alpha=self.alpha)
+        return progress_reward(rewards, alpha=self.alpha)
 
     def _progress_alone(self, rewards: Sequence[float]) -> Row:
-        return without_own_past(self._progress(rewards), rewards, alpha=self.alpha)
+        return residual_reward(self._progress(rewards), rewards, alpha=self.alpha)
 
     def _stage1_steps(self, num_steps: int) -> int:
         return round(self.stage1_fraction * num_steps)
 
-    def _base_attempts(self, policy: Policy, player: Player, training: Training) -> dict[tuple[str, int], Attempt]:
+    def _base_attempts(
+        self, policy: Policy, player: RolloutWorker, training: Training
+    ) -> dict[tuple[str, int], Attempt]:
         """First attempts of the base model, which the policy still is, for a random part of Stage II's places.
 
         Only those that Stage II will go on from are sampled. Each of them is at least one first attempt that Stage II

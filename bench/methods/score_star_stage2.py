@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from bench.episode import Turn
 from bench.files import write_folder
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
+from bench.training.advantages import last_attempt_reward
 from bench.training.budget import Training
-from bench.training.credit import last_only
 from bench.training.reinforce import Stage, reinforce
 from bench.training.self_training import self_train
 
@@ -39,13 +39,13 @@ class ScoreStarStage2:
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
         num_steps = training.rl.num_steps
         stage1 = Stage(
             "stage1",
             num_steps=round(self.stage1_fraction * num_steps),
             script=player.task.script(),
-            reward=last_only,
+            reward=last_attempt_reward,
             kl=(self.beta2, self.beta1),
         )
         reinforce(policy, player, run, training.rl, stage1)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
 from bench.training.budget import Training
 
 
@@ -31,4 +31,4 @@ class SelfRefine:
             *(Turn(f"{self.refine} {turn.text}".strip()) for turn in task.script()),
         )
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None: ...
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None: ...

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
 from bench.training.budget import Training
 from bench.training.reinforce import Stage, reinforce
 
@@ -29,7 +29,7 @@ class SingleTurnRl:
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
         steps = training.rl.num_steps
         stage = Stage("single_turn", num_steps=steps, script=(), reward=tuple, kl=(self.beta1,))
         reinforce(policy, player, run, training.rl, stage)

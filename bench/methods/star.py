@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
+from bench.tasks.interface import Task
 from bench.training.budget import Training
 from bench.training.self_training import self_train
 
@@ -38,7 +38,7 @@ class Star:
     def script(self, task: Task) -> tuple[Turn, ...]:
         return task.script()
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
+    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None:
         self_train(
             policy,
             player,

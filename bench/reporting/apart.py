@@ -1,6 +1,6 @@
 """Runs that cannot be compared are kept apart: by the two fingerprints of their manifests.
 
-Methods of one table share its fingerprint, seeds of one row share theirs (bench.fingerprints). Runs that differ in
+Methods of one table share its fingerprint, seeds of one row share theirs (bench.runs.fingerprints). Runs that differ in
 either, under one name, become parts of their setting: the largest stands under the plain name (of equally large ones
 that with the run evaluated last), the others are (b), (c), ..., each with a sentence that names what differs.
 """
@@ -14,8 +14,8 @@ from json import dumps
 from string import ascii_lowercase
 from typing import Any
 
-from bench.fingerprints import differences
-from bench.results import RunFolder
+from bench.runs.fingerprints import differences
+from bench.runs.folder import RunFolder
 
 _MOST_NAMED = 4  # differences in one sentence
 

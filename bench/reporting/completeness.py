@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reporting.study import Setting, setting_of
+from bench.reporting.index import Setting, setting_of
 from bench.reporting.style import method_order, method_style
 from bench.reporting.writing import Table
-from bench.results import RunKey, find_runs
+from bench.runs.folder import RunKey, find_runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from bench.metrics import Comparison, Estimate, compare, estimate, mcnemar
 from bench.reporting.completeness import Completeness, seeds_text
+from bench.reporting.index import Cell, base_of, by_setting
 from bench.reporting.paper import PaperRow, paper_row, paper_tables
-from bench.reporting.study import Cell, base_of, by_setting
 from bench.reporting.style import METRIC_LABELS, MINUS, NOT_PRINTED, show_number
 from bench.reporting.writing import Table
 

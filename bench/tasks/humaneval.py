@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.episode import Problem, Turn
-from bench.grading.formats import humaneval_tests, unix_lines
+from bench.grading.programs.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
+from bench.mini import code_world as code
 from bench.tasks.hub import HubData, hub_data, require_hub
+from bench.tasks.interface import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
 from bench.tasks.mbpp import Mbpp
-from bench.tasks.mini import code
+from bench.tasks.prompts import fill, require_slots
 from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import capped, refuse_no_problems, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
-from bench.tasks.wording import fill, require_slots
 
 
 @dataclass(kw_only=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.episode import Problem, Turn
-from bench.grading.answers import AnswerVerifier
-from bench.grading.extraction import extract_answer
+from bench.grading.answers.extraction import extract_answer
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import HubData, hub_data, require_hub
+from bench.tasks.interface import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
+from bench.tasks.prompts import fill, require_slots
 from bench.tasks.records import Record, first_file, local_path, parse_json, read_records
 from bench.tasks.splits import Splits, capped, refuse_no_problems, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
-from bench.tasks.wording import fill, require_slots
 
 LAYOUT = (
     "train12k.jsonl.gz with math500.jsonl (12,000 and 500 problems), or train.jsonl.gz with test.jsonl.gz and "
@@ -88,7 +88,7 @@ class Math:
     @cached_property
     def _splits(self) -> Splits:
         if self.source is Source.mini:
-            from bench.tasks.mini import world
+            from bench.mini import math_world as world
 
             train, dev, test = (tuple(world.problems(split)) for split in ("train", "dev", "test"))
             splits = Splits(train, dev, test)

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.episode import Problem, Turn
-from bench.grading.formats import humaneval_tests, mbpp_tests, unix_lines
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
+from bench.mini import code_world as code
 from bench.tasks.hub import hub_data, require_hub
-from bench.tasks.mini import code
+from bench.tasks.interface import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
+from bench.tasks.prompts import fill, require_slots
 from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import (
     Splits,
@@ -30,8 +32,6 @@ from bench.tasks.splits import (
     report,
     shared_statements,
 )
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
-from bench.tasks.wording import fill, require_slots
 
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from bench.training.fine_tune import FineTuning
-from bench.training.reinforce import Reinforcement
+from bench.training.imitate import ImitateConfig
+from bench.training.reinforce import ReinforceConfig
 
 
 @dataclass(kw_only=True)
@@ -14,8 +14,8 @@ class Training:
     ablations cannot differ in them by accident; on the command line `method.beta1=` still changes one method alone.
     """
 
-    rl: Reinforcement
-    sft: FineTuning
+    rl: ReinforceConfig
+    sft: ImitateConfig
     alpha: float  # SCoRe's bonus for progress
     beta1: float  # KL coefficient of every attempt that is not held
     beta2: float  # KL coefficient of the attempts that Stage I holds to the base model

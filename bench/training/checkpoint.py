@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bench.policies.policy import KLEstimator, Optimizer, Policy
-from bench.results import Run
-from bench.rollout import Ledger, Player
+from bench.models.interface import KLEstimator, OptimizerConfig, Policy
+from bench.rollout import RolloutWorker, Usage
+from bench.runs.folder import Run
 
 
-def save(policy: Policy, player: Player, run: Run, *, stage: str, step: int, num_steps: int, **more: Any) -> None:
+def save(
+    policy: Policy, player: RolloutWorker, run: Run, *, stage: str, step: int, num_steps: int, **more: Any
+) -> None:
     """Write a checkpoint of step `step`; `more` is what else the stage needs to go on."""
     before = run.progress
     finished = [] if before is None else before["finished"]
@@ -26,29 +28,29 @@ def save(policy: Policy, player: Player, run: Run, *, stage: str, step: int, num
         "step": step,
         "complete": step == num_steps,
         "finished": finished,
-        "update": player.ledger.updates,
-        "ledger": asdict(player.ledger),
+        "update": player.usage.updates,
+        "ledger": asdict(player.usage),
         **more,
     }
     run.save_progress(policy.save_state, record)
 
 
-def resume(policy: Policy, player: Player, run: Run, stage: str) -> Mapping[str, Any] | None:
-    """The newest record, if it is of this stage, with policy and ledger as they were; call it after `policy.begin`.
+def resume(policy: Policy, player: RolloutWorker, run: Run, stage: str) -> Mapping[str, Any] | None:
+    """The newest record, if it is of this stage, with policy and usage as they were; call it after `policy.begin`.
 
     Log rows that are about to be written again are dropped: those past the record, or all of a stage without one.
     """
     progress = run.progress
     if progress is None or progress["stage"] != stage:
-        run.tracker.forget_after(player.ledger.updates, stage=stage)
+        run.tracker.forget_after(player.usage.updates, stage=stage)
         return None
     policy.restore_state(run.state_folder)
-    player.ledger = Ledger(**progress["ledger"])
-    run.tracker.forget_after(player.ledger.updates)
+    player.usage = Usage(**progress["ledger"])
+    run.tracker.forget_after(player.usage.updates)
     return progress
 
 
-def is_finished(policy: Policy, player: Player, run: Run, stage: str, optimizer: Optimizer) -> bool:
+def is_finished(policy: Policy, player: RolloutWorker, run: Run, stage: str, optimizer: OptimizerConfig) -> bool:
     """Whether nothing is left to do in a stage. If it is the latest one, the policy gets the weights it ended with."""
     progress = run.progress
     if progress is None:

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 
-from bench.episode import Credit, Episode, Problem, Sampling
+from bench.episode import Episode, Problem, SamplingParams, TrainingSample
 from bench.files import write_file
-from bench.fingerprints import digest, problem_contents
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Ledger, Player, request_seed
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker, Usage, request_seed
+from bench.runs.fingerprints import digest, problem_contents
+from bench.runs.folder import Run
 from bench.status import Work
 from bench.training.episode_file import read_episode, write_episodes
 
@@ -34,11 +34,11 @@ Choose = Callable[[Sequence[Episode]], Sequence[Episode]]
 
 def collect(
     policy: Policy,
-    player: Player,
+    player: RolloutWorker,
     run: Run,
     *,
     label: str,
-    sampling: Sampling,
+    sampling: SamplingParams,
     num_conversations: int,
     choose: Choose,
 ) -> Collection:
@@ -60,7 +60,7 @@ def collect(
         asked = _asked(player, part, sampling=sampling, played=only)
         chunk = _read_chunk(path, asked)
         if chunk is None:
-            playing = player.aside()
+            playing = player.without_usage()
             episodes = playing.play(
                 policy,
                 part,
@@ -71,10 +71,10 @@ def collect(
                 label=label,
             )
             lengths = write_episodes(_episodes_of(path), choose(episodes))
-            record = {"asked": asked, "spent": asdict(playing.ledger), "lengths": lengths}
+            record = {"asked": asked, "spent": asdict(playing.usage), "lengths": lengths}
             write_file(path, json.dumps(record).encode())
-            chunk = _Chunk(path, playing.ledger, lengths)
-        player.ledger.add(chunk.spent)
+            chunk = _Chunk(path, playing.usage, lengths)
+        player.usage.add(chunk.spent)
         chunks.append(chunk)
         progress.advance(len(only))
     progress.close()
@@ -92,12 +92,12 @@ class _Chunk(NamedTuple):
     """What has been kept of some problems' conversations: `path` is the record that says that the chunk is whole."""
 
     path: Path
-    spent: Ledger
+    spent: Usage
     lengths: Sequence[int]  # bytes of each episode in the file beside the record
 
 
 def _asked(
-    player: Player, problems: Sequence[Problem], *, sampling: Sampling, played: Sequence[tuple[str, int]]
+    player: RolloutWorker, problems: Sequence[Problem], *, sampling: SamplingParams, played: Sequence[tuple[str, int]]
 ) -> dict[str, Any]:
     """What a chunk's conversations depend on; one that was made from anything else is made again.
 
@@ -120,7 +120,7 @@ def _read_chunk(path: Path, asked: Mapping[str, Any]) -> _Chunk | None:
     record = json.loads(path.read_bytes())
     if record["asked"] != json.loads(json.dumps(asked)):
         return None
-    return _Chunk(path, Ledger(**record["spent"]), record["lengths"])
+    return _Chunk(path, Usage(**record["spent"]), record["lengths"])
 
 
 def _episodes_of(path: Path) -> Path:
@@ -162,8 +162,8 @@ class Collection(_Lazy[Episode]):
         return read_episode(self._paths[number], offset=offset, length=int(ends[place]) - offset)
 
 
-class Credits(_Lazy[Credit]):
+class TrainingSamples(_Lazy[TrainingSample]):
     """The credit of each episode of a collection."""
 
-    def __init__(self, episodes: Sequence[Episode], credit: Callable[[Episode], Credit]) -> None:
+    def __init__(self, episodes: Sequence[Episode], credit: Callable[[Episode], TrainingSample]) -> None:
         super().__init__(len(episodes), lambda index: credit(episodes[index]))

@@ -13,17 +13,17 @@ from enum import Enum
 from functools import lru_cache
 from statistics import fmean
 
-from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
-from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer, Policy
-from bench.results import Run
-from bench.rollout import Player, request_seed
+from bench.episode import Attempt, Episode, Problem, SamplingParams, TrainingSample, Turn
+from bench.models.interface import KLEstimator, NonFiniteGradientError, OptimizerConfig, Policy
+from bench.rollout import RolloutWorker, request_seed
+from bench.runs.folder import Run
 from bench.status import Work
 from bench.training import checkpoint
-from bench.training.alarms import Alarms, Watch
-from bench.training.balance import Balance
-from bench.training.credit import Row, leave_one_out, returns
-from bench.training.finite import Skips
-from bench.training.log import training_metrics
+from bench.training.adaptive_kl import AdaptiveKLCoef
+from bench.training.advantages import Row, leave_one_out, returns
+from bench.training.alerts import Alerter, AlertThresholds
+from bench.training.non_finite import Skips
+from bench.training.step_metrics import training_metrics
 
 
 class Selection(Enum):
@@ -35,18 +35,18 @@ class Selection(Enum):
 
 
 @dataclass(kw_only=True)
-class Reinforcement:
+class ReinforceConfig:
     """What every reinforcement method may spend, and how it steps. One budget, shared by all (conf/training/)."""
 
     num_steps: int  # over all stages of a method
     problems_per_step: int  # a step is one update, from newly sampled conversations
     samples_per_problem: int  # conversations per problem and step, each compared with the others
-    optimizer: Optimizer
-    sampling: Sampling
+    optimizer: OptimizerConfig
+    sampling: SamplingParams
     kl_estimator: KLEstimator  # how the divergence from the base model is estimated
     selection: Selection  # which checkpoint a stage ends with
     window: int  # steps over which the stage's reward is averaged, and between checkpoints
-    alarms: Alarms = field(default_factory=Alarms)
+    alarms: AlertThresholds = field(default_factory=AlertThresholds)
 
     def __post_init__(self) -> None:
         if self.samples_per_problem < 2:
@@ -75,14 +75,18 @@ class Stage:
     # what `best_reward` compares windows by.
     reward: Callable[[Sequence[float]], Row]
     kl: Row  # coefficient per attempt
-    num_balanced: int = 0  # of the first attempts' coefficients, scaled to the reward as training goes (Balance)
+    num_kl_anchored: int = (
+        0  # of the first attempts' coefficients, scaled to the reward as training goes (AdaptiveKLCoef)
+    )
     discount: float = 0.0  # of later rewards in an attempt's return; the paper's is 0
-    first_attempts: Mapping[tuple[str, int], Attempt] = field(default_factory=dict)  # given, by problem id and sample
+    prefilled_attempts: Mapping[tuple[str, int], Attempt] = field(
+        default_factory=dict
+    )  # given, by problem id and sample
     # What is credited in place of `reward`: the same expected gradient at discount 0 with less noise. None: the reward.
     credited: Callable[[Sequence[float]], Row] | None = None
 
 
-def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage) -> None:
+def reinforce(policy: Policy, player: RolloutWorker, run: Run, settings: ReinforceConfig, stage: Stage) -> None:
     """Train for one stage, from the policy's weights as they are; takes up where a killed run left off.
 
     A stage of no steps does nothing. The policy ends with the weights that `settings.selection` names.
@@ -94,7 +98,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     if position is None:
         return
     problems = player.task.problems("train")
-    watch = Watch(settings.alarms, f"{run.key} {stage.name}", tell=run.tracker.alert)
+    watch = Alerter(settings.alarms, f"{run.key} {stage.name}", tell=run.tracker.alert)
     progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step, work=Work.step)
     skips = Skips(f"{run.key} {stage.name}")
     while position.step < stage.num_steps:
@@ -111,7 +115,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
             sampling=settings.sampling,
             num_samples=settings.samples_per_problem,
             label=label,
-            first_attempts=stage.first_attempts,
+            prefilled_attempts=stage.prefilled_attempts,
         )
         scaled = position.balance.scale
         balanced = replace(stage, kl=position.balance.coefficients(stage.kl))
@@ -121,22 +125,22 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
         except NonFiniteGradientError as error:
             skips.skip(error, step=position.step + 1)
             continue
-        player.ledger.updates += 1
-        player.ledger.trained_tokens += round(metrics["trained_tokens"])
+        player.usage.updates += 1
+        player.usage.trained_tokens += round(metrics["trained_tokens"])
         position.step += 1
         earned = [stage.reward(episode.rewards) for episode in episodes]
         position.recent.append(fmean(map(sum, earned)))
         divergences = tuple(metrics.get(f"kl@t{place}", 0.0) for place in range(1, len(stage.kl) + 1))
         position.balance.observe(reward=position.recent[-1], divergences=divergences)
         told = training_metrics(episodes, earned, metrics) | {"train/skipped": skips.succeed()}
-        if stage.num_balanced:
+        if stage.num_kl_anchored:
             told["train/kl_scale"] = scaled
         equal = not any(any(credit.weights) for credit in credits)
         alarms = watch.step(told, rewards_equal=equal)
         window_ends = position.step % settings.window == 0 or position.step == stage.num_steps
         if window_ends and settings.selection is not Selection.last:
             told |= _select(policy, player, run, settings, stage, position)
-        run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
+        run.log(update=player.usage.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
         progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy@" in name})
         if window_ends:
             position.recent.clear()
@@ -156,7 +160,7 @@ def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement,
     progress.close()
 
 
-def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int) -> list[Credit]:
+def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int) -> list[TrainingSample]:
     """Per attempt: the advantage over the other samples of the same problem, and the stage's KL coefficient.
 
     `episodes` holds `samples` episodes per problem, side by side. Attempts that were given to the policy carry nothing:
@@ -168,7 +172,7 @@ def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int) -> list[C
         group = episodes[start : start + samples]
         rows = [returns(credited(episode.rewards), discount=stage.discount) for episode in group]
         credits += [
-            Credit(episode, weights=_masked(weights, episode.given), kl=_masked(stage.kl, episode.given))
+            TrainingSample(episode, weights=_masked(weights, episode.given), kl=_masked(stage.kl, episode.given))
             for episode, weights in zip(group, leave_one_out(rows), strict=True)
         ]
     return credits
@@ -178,7 +182,7 @@ def _masked(values: Row, given: int) -> Row:
     return (0.0,) * given + values[given:]
 
 
-def order_seed(player: Player, stage: str) -> int:
+def order_seed(player: RolloutWorker, stage: str) -> int:
     """What shuffles a stage's problems."""
     return request_seed(player.seed, stage)
 
@@ -210,14 +214,14 @@ class _Position:
     """How far a stage has come."""
 
     step: int
-    balance: Balance
+    balance: AdaptiveKLCoef
     recent: list[float] = field(default_factory=list)  # the stage's summed reward at each step of the open window
     best: float | None = None  # of the closed windows, by what `Selection` looks at
     best_at: int | None = None  # the step that it ended with
 
 
 def _select(
-    policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage, position: _Position
+    policy: Policy, player: RolloutWorker, run: Run, settings: ReinforceConfig, stage: Stage, position: _Position
 ) -> dict[str, float]:
     """Keep the weights if the window is the best so far by what `Selection` looks at; returns what is logged of it.
 
@@ -237,25 +241,25 @@ def _select(
     return {f"selection/{compared}": merit, "selection/is_best": float(is_best)}
 
 
-def _dev_accuracy(policy: Policy, player: Player, stage: Stage, *, max_tokens: int) -> float:
-    """Of the last attempt. Measuring is no part of the training budget, so it stays out of the ledger."""
-    episodes = player.aside().play(
+def _dev_accuracy(policy: Policy, player: RolloutWorker, stage: Stage, *, max_tokens: int) -> float:
+    """Of the last attempt. Measuring is no part of the training budget, so it stays out of the usage."""
+    episodes = player.without_usage().play(
         policy,
         player.task.problems("dev"),
         script=stage.script,
-        sampling=Sampling(temperature=0, max_tokens=max_tokens),
+        sampling=SamplingParams(temperature=0, max_tokens=max_tokens),
         label="dev",
     )
     return fmean(episode.rewards[-1] for episode in episodes)
 
 
-def _resume(policy: Policy, player: Player, run: Run, stage: Stage) -> _Position | None:
+def _resume(policy: Policy, player: RolloutWorker, run: Run, stage: Stage) -> _Position | None:
     """Where to begin; None if this stage had been finished when the run was killed in a later one."""
     progress = run.progress
     if progress is not None and stage.name in progress["finished"]:
         return None
     record = checkpoint.resume(policy, player, run, stage.name)
     if record is None:
-        return _Position(0, Balance(stage.num_balanced))
-    balance = Balance(**record["balance"])
+        return _Position(0, AdaptiveKLCoef(stage.num_kl_anchored))
+    balance = AdaptiveKLCoef(**record["balance"])
     return _Position(record["step"], balance, best=record["best"], best_at=record["best_at"])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.episode import Credit, Episode
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
+from bench.episode import Episode, TrainingSample
+from bench.models.interface import Policy
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run
 from bench.training import checkpoint
-from bench.training.collection import Credits, collect
-from bench.training.fine_tune import FineTuning, fine_tune
+from bench.training.collection import TrainingSamples, collect
+from bench.training.imitate import ImitateConfig, fine_tune
 
 Keep = Callable[[Sequence[float]], bool]  # from correctness per attempt to whether a conversation is worth imitating
 
 
 def self_train(
     policy: Policy,
-    player: Player,
+    player: RolloutWorker,
     run: Run,
-    settings: FineTuning,
+    settings: ImitateConfig,
     *,
     stage: str,
     num_conversations: int,
@@ -51,7 +51,7 @@ def self_train(
         )
         run.save_training_data(label, kept)
         start()
-        credits = Credits(kept, lambda episode: _imitation(episode, loss_on_first=loss_on_first))
+        credits = TrainingSamples(kept, lambda episode: _imitation(episode, loss_on_first=loss_on_first))
         updates = None if num_updates is None else max(1, _even(num_updates, num_iterations)[iteration])
         fine_tune(policy, player, run, settings, credits, stage=label, num_updates=updates)
 
@@ -80,6 +80,6 @@ def _even(total: int, num_parts: int) -> list[int]:
     return [share + (part < rest) for part in range(num_parts)]
 
 
-def _imitation(episode: Episode, *, loss_on_first: bool) -> Credit:
+def _imitation(episode: Episode, *, loss_on_first: bool) -> TrainingSample:
     earlier = [float(loss_on_first)] * (len(episode.spans) - 1)
-    return Credit(episode, weights=(*earlier, 1.0), kl=(0.0,) * len(episode.spans))
+    return TrainingSample(episode, weights=(*earlier, 1.0), kl=(0.0,) * len(episode.spans))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.rollout import Player
+from bench.rollout import RolloutWorker
 from bench.status import Status, Work, training_left
 from bench.training.budget import Training
 
@@ -15,7 +15,7 @@ class WorkLeft:
     def __init__(
         self,
         training: Training,
-        player: Player,
+        player: RolloutWorker,
         unmeasured: Mapping[str, int],
         *,
         trains: bool,
@@ -33,13 +33,13 @@ class WorkLeft:
         if work is Work.evaluate and total:
             self._measured[phase] = self._to_measure[phase] * done // total
             self._planned = 0  # whatever was estimated of training is behind us
-        ledger = self._player.ledger
+        usage = self._player.usage
         left = {Work.evaluate: sum(self._to_measure.values()) - sum(self._measured.values())}
         if self._planned:
             left |= training_left(
                 planned=self._planned,
-                sampled=ledger.sampled_episodes,
-                updates=ledger.updates,
+                sampled=usage.sampled_episodes,
+                updates=usage.updates,
                 per_step=self._per_step,
                 per_batch=self._per_batch,
                 done=done,

@@ -23,18 +23,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.episode import Problem, Sampling
+from bench.episode import Problem, SamplingParams
 from bench.evaluation import Evaluation, play_evaluation
 from bench.metrics import summarise
-from bench.policies.scripted import Scripted
-from bench.results import Run, RunKey
-from bench.rollout import Player
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run, RunKey
 from bench.training.collection import collect
 from tests.made_episodes import EqualsGold, Riddles
 
 NUMBERS = (10_000, 100_000)
 SAMPLES_PER_PROBLEM = 10
-SAMPLING = Sampling(max_tokens=1000)
+SAMPLING = SamplingParams(max_tokens=1000)
 BATCH_SIZE = 64
 REPLIES = [f"{'The sum is found by adding the parts one by one. ' * 4}Final Answer: {number}" for number in range(7)]
 
@@ -89,7 +89,9 @@ def measured(which: str, number: int) -> dict:
     with run_folder() as run:
         gc.collect()
         before, began = resident_mib(), time.perf_counter()
-        {"collection": collection, "evaluation": evaluation}[which](run, Player(task, EqualsGold(), seed=0), policy)
+        {"collection": collection, "evaluation": evaluation}[which](
+            run, RolloutWorker(task, EqualsGold(), seed=0), policy
+        )
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         disk = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
@@ -102,7 +104,7 @@ def measured(which: str, number: int) -> dict:
     }
 
 
-def collection(run: Run, player: Player, policy: Scripted) -> None:
+def collection(run: Run, player: RolloutWorker, policy: Scripted) -> None:
     kept = collect(
         policy,
         player,
@@ -120,7 +122,7 @@ def collection(run: Run, player: Player, policy: Scripted) -> None:
         assert batch
 
 
-def evaluation(run: Run, player: Player, policy: Scripted) -> None:
+def evaluation(run: Run, player: RolloutWorker, policy: Scripted) -> None:
     asked = Evaluation(num_samples=SAMPLES_PER_PROBLEM, sampling=SAMPLING)
     parts = play_evaluation(run, "sampled", asked, player, policy, script=player.task.script(), made_from={})
     summarise(run.finish_evaluation("sampled", parts, {}))

@@ -22,11 +22,11 @@ from unittest.mock import patch
 
 import torch
 
-from bench.catalogue import compose_plan
-from bench.episode import Credit
+from bench.episode import TrainingSample
+from bench.launch.catalogue import compose_plan
 from bench.methods.score import Baseline, Score
-from bench.policies.learner import Learner
-from bench.rollout import Player
+from bench.models.policy import TransformersPolicy
+from bench.rollout import RolloutWorker
 from bench.training.reinforce import Stage, assign, problems_of_step
 
 REWARD = ("the whole update", "the second attempt's reward")
@@ -55,7 +55,7 @@ def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) ->
     plan = compose_plan(["method=score", "tracking=none"])
     experiment = plan.experiment
     rl, score = experiment.training.rl, cast(Score, experiment.method)
-    learner = cast(Learner, experiment.model.build(experiment.task.canonical_id))
+    learner = cast(TransformersPolicy, experiment.model.build(experiment.task.canonical_id))
     learner.restore(weights)
     learner.begin(rl.optimizer, num_updates=1, kl_estimator=rl.kl_estimator)
     stages = [
@@ -64,7 +64,7 @@ def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) ->
     ]
     spreads = {part: (Spread(), Spread()) for part in (KL if kl_baseline else REWARD)}
     with experiment.task.verifier(experiment.grading) as verifier:
-        player = Player(experiment.task, verifier, seed=seed)
+        player = RolloutWorker(experiment.task, verifier, seed=seed)
         problems = experiment.task.problems("train")
         for batch in range(num_batches):
             episodes = player.play(
@@ -88,21 +88,21 @@ def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) ->
     return {part: (one.trace, other.trace) for part, (one, other) in spreads.items()}
 
 
-def of_second_reward(credits: Sequence[Credit]) -> list[Credit]:
-    return [Credit(credit.episode, (0.0, credit.weights[1]), (0.0, 0.0)) for credit in credits]
+def of_second_reward(credits: Sequence[TrainingSample]) -> list[TrainingSample]:
+    return [TrainingSample(credit.episode, (0.0, credit.weights[1]), (0.0, 0.0)) for credit in credits]
 
 
-def without_rewards(credits: Sequence[Credit]) -> list[Credit]:
-    return [Credit(credit.episode, (0.0,) * len(credit.weights), credit.kl) for credit in credits]
+def without_rewards(credits: Sequence[TrainingSample]) -> list[TrainingSample]:
+    return [TrainingSample(credit.episode, (0.0,) * len(credit.weights), credit.kl) for credit in credits]
 
 
 @contextmanager
 def without_kl_baseline() -> Iterator[None]:
-    with patch("bench.policies.learner.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
+    with patch("bench.models.policy.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
         yield
 
 
-def gradient(learner: Learner, credits: Sequence[Credit]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, credits: Sequence[TrainingSample]) -> torch.Tensor:
     learner.model.zero_grad(set_to_none=True)
     learner.backward(credits)
     return torch.cat([each.grad.flatten() for each in learner.model.parameters() if each.grad is not None])

@@ -1,0 +1,294 @@
+"""Run folders: facts on disk, written so that a crash at any moment loses at most what was under way.
+
+    results/runs/<method>/<task>/<model>/<variant>/seed<k>/
+      config.json                the claim on this folder; another configuration is refused once something is produced
+      inputs.json                what stood at the configuration's paths: digests and revisions of weights and data
+      train.jsonl                a line per update
+      sessions.jsonl             a line per start or restart of its training: when, where, by which code and command
+      training_data/             the conversations that a supervised method imitated, a parquet file per iteration
+      weights/ training.json     the trained weights and what they cost; training.json says they are complete
+      state/                     what a resumed training needs
+      <evaluation>/              episodes.parquet, transcripts.jsonl.gz, and manifest.json, written last
+
+Whatever a crash must not tear is written by `bench.files`: aside, flushed to disk and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pyarrow import ArrowInvalid
+from pyarrow.parquet import read_schema
+
+from bench.episode import Episode
+from bench.files import write_file, write_folder
+from bench.runs.lock import LOCK, check_claim, has_produced, held, not_writable, refuse_held
+from bench.runs.parts import Parts, write_rows
+from bench.runs.records import rows_of
+from bench.runs.tracking import Tracker
+
+SCHEMA_VERSION = 1
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Where a run belongs. The path of its folder, and the columns that name it in tables."""
+
+    method: str
+    task: str
+    model: str
+    variant: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.method}/{self.task}/{self.model}/{self.variant}/seed{self.seed}"
+
+    def folder(self, results: Path) -> Path:
+        return results / "runs" / self.method / self.task / self.model / self.variant / f"seed{self.seed}"
+
+
+class Run:
+    """One claimed folder, from `Run.claim`; what training and evaluation may write."""
+
+    def __init__(self, key: RunKey, folder: Path) -> None:
+        self.key = key
+        self.folder = folder
+        self.tracker = Tracker(folder / "train.jsonl", label=str(key))
+
+    @staticmethod
+    @contextmanager
+    def claim(key: RunKey, results: Path, config: Mapping[str, Any]) -> Iterator[Run]:
+        """Hold the folder while the context lasts.
+
+        Raises ValueError if another process holds it or another configuration made it, and where it cannot be written.
+        """
+        folder = key.folder(results)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / LOCK).touch()
+        except OSError as error:
+            raise ValueError(not_writable(folder, error)) from None
+        with held(folder):
+            check_claim(folder, config)
+            if not has_produced(folder):
+                for other in ("inputs.json", "sessions.jsonl", "wandb/id"):
+                    (folder / other).unlink(missing_ok=True)
+            write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
+            yield Run(key, folder)
+
+    @staticmethod
+    def check(key: RunKey, results: Path, config: Mapping[str, Any]) -> None:
+        """Raise the errors that `claim` would, as far as they show without claiming."""
+        try:
+            results.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=results):
+                pass
+        except OSError as error:
+            raise ValueError(not_writable(results, error)) from None
+        check_claim(key.folder(results), config)
+        refuse_held(key.folder(results))
+
+    def bind(self, inputs: Mapping[str, Any]) -> None:
+        """Note what the run is made from; raises ValueError where the folder was made from something else.
+
+        `inputs` maps "weights" and "problems" to plain data that says what they hold.
+        """
+        path = self.folder / "inputs.json"
+        recorded = _read_json(path)
+        if recorded is None:
+            write_file(path, json.dumps(inputs, indent=2).encode())
+            return
+        others = [name for name in inputs if inputs[name] != recorded.get(name)]
+        if others:
+            cure = "model.name=<name>" if others == ["weights"] else "variant=<name>"
+            raise ValueError(
+                f"{self.folder} was made from other {' and '.join(others)} than what is there now (its inputs.json "
+                f"says from which); set {cure} to keep both, or delete that folder"
+            )
+
+    def log(self, **row: Any) -> None:
+        self.tracker.log(**row)
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights"
+
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """What training recorded when it finished; None before."""
+        return _read_json(self.folder / "training.json")
+
+    def finish_training(self, save: Callable[[Path], None] | None, record: Mapping[str, Any]) -> None:
+        """Write the weights (none for a method that trains nothing), then the record that says so; drop the state."""
+        if save is not None:
+            write_folder(self.weights, save)
+        self.tracker.sync()
+        write_file(self.folder / "training.json", json.dumps(record, indent=2).encode())
+        for leftover in ("state", "best", "collected"):
+            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+
+    def best_weights(self, stage: str, step: int) -> Path:
+        """Where a stage keeps the weights of its best step so far; gone once training has finished."""
+        return self.folder / "best" / stage / f"step{step}"
+
+    def save_best(self, stage: str, step: int, save: Callable[[Path], None]) -> None:
+        """They stand beside the best before them, until a checkpoint has turned to them and calls `keep_best`."""
+        write_folder(self.best_weights(stage, step), save)
+
+    def keep_best(self, stage: str, step: int) -> None:
+        for other in (self.folder / "best" / stage).iterdir():
+            if other != self.best_weights(stage, step):
+                shutil.rmtree(other)
+
+    def collected(self, stage: str) -> Path:
+        """Where the conversations that a stage samples wait to be trained on; gone once training has finished."""
+        return self.folder / "collected" / stage
+
+    def save_training_data(self, stage: str, episodes: Sequence[Episode]) -> None:
+        """The conversations that a method imitates, in the rows of an evaluation: the paper's Figures 4b and 4c."""
+        if not episodes:
+            return
+        path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
+        starts = range(0, len(episodes), _ROWS_AT_ONCE)
+        write_rows(path, (rows_of(episodes[start : start + _ROWS_AT_ONCE]) for start in starts))
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """The newest complete checkpoint's record; its files are in `state_folder`."""
+        return _read_json(self.folder / "state" / "progress.json")
+
+    @property
+    def state_folder(self) -> Path:
+        progress = self.progress
+        assert progress is not None, "there is no checkpoint"
+        return self.folder / "state" / progress["files"]
+
+    def save_progress(self, save: Callable[[Path], None], record: Mapping[str, Any]) -> None:
+        """A checkpoint: its files go to a new folder, then progress.json turns to it, then older folders go."""
+        state = self.folder / "state"
+        files = f"update{record['update']}"
+        write_folder(state / files, save)
+        self.tracker.sync()
+        write_file(state / "progress.json", json.dumps({**record, "files": files}).encode())
+        for old in state.iterdir():
+            if old.is_dir() and old.name != files:
+                shutil.rmtree(old)
+
+    def manifest(self, evaluation: str) -> dict[str, Any] | None:
+        """What a finished evaluation recorded; None if it has not finished."""
+        return _read_json(self.folder / evaluation / "manifest.json")
+
+    def parts(self, evaluation: str, asked: Mapping[str, Any]) -> Parts:
+        """Where an evaluation that is under way collects its conversations; `asked` says what it is of."""
+        return Parts(self.folder / evaluation / "parts", asked)
+
+    def finish_evaluation(self, evaluation: str, parts: Parts, manifest: Mapping[str, Any]) -> pd.DataFrame:
+        """Join the parts, write the manifest, delete the parts; the rows without their answers, which are long."""
+        folder = self.folder / evaluation
+        path = folder / "episodes.parquet"
+        write_rows(path, parts.rows())
+        frame = pd.read_parquet(path, columns=[name for name in read_schema(path).names if "answer" not in name])
+        write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
+        record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, "num_rows": len(frame), **manifest}
+        write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())
+        parts.delete()
+        return frame
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run as a reader sees it: finished, unfinished or half written by a crash."""
+
+    key: RunKey
+    path: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return _read_object(self.path / "config.json")
+
+    def evaluations(self) -> tuple[str, ...]:
+        """The finished ones."""
+        return tuple(sorted(manifest.parent.name for manifest in self.path.glob("*/manifest.json")))
+
+    def manifest(self, evaluation: str) -> dict[str, Any]:
+        """Raises ValueError where it is damaged, or a later version of this project wrote it."""
+        path = self.path / evaluation / "manifest.json"
+        manifest = _read_object(path)
+        lacking = [key for key in ("schema_version", "num_rows") if not isinstance(manifest.get(key), int)]
+        if lacking:
+            raise ValueError(f"{path} is damaged (it has no {lacking[0]}); delete its folder and run again")
+        if manifest["schema_version"] > SCHEMA_VERSION:
+            raise ValueError(
+                f"{self.path / evaluation} has schema version {manifest['schema_version']}, this code reads up to "
+                f"{SCHEMA_VERSION}: update the code"
+            )
+        return manifest
+
+    def episodes(self, evaluation: str) -> pd.DataFrame:
+        """A finished evaluation's, with the run's key as columns. Raises ValueError where the file is not whole."""
+        path = self.path / evaluation / "episodes.parquet"
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ArrowInvalid) as error:
+            raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
+        expected = self.manifest(evaluation)["num_rows"]
+        if len(frame) != expected:
+            raise ValueError(f"{self.path / evaluation}: {len(frame)} episodes where the manifest says {expected}")
+        return frame.assign(**asdict(self.key), evaluation=evaluation)
+
+
+def find_runs(results: Path) -> list[RunFolder]:
+    """Every claimed run folder under `results`, in the order of their paths."""
+    runs = []
+    for config in sorted((results / "runs").glob("*/*/*/*/seed*/config.json")):
+        method, task, model, variant, seed = config.parent.relative_to(results / "runs").parts
+        if seed.removeprefix("seed").isdecimal():
+            key = RunKey(method=method, task=task, model=model, variant=variant, seed=int(seed.removeprefix("seed")))
+            runs.append(RunFolder(key, config.parent))
+    return runs
+
+
+def load_episodes(results: Path, evaluation: str = "greedy") -> pd.DataFrame:
+    """All finished episodes of one evaluation, with the run's key as columns; an empty frame if there are none."""
+    frames = [run.episodes(evaluation) for run in find_runs(results) if evaluation in run.evaluations()]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def log_of(run: RunFolder) -> pd.DataFrame:
+    """train.jsonl as a frame; a last line torn by a crash is left out."""
+    path = run.path / "train.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return pd.DataFrame(rows)
+
+
+def training_data_of(run: RunFolder) -> pd.DataFrame | None:
+    """What the weights were fitted to, as episodes.parquet; of several iterations the last. None: nothing imitated."""
+    files = sorted((run.path / "training_data").glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+    return pd.read_parquet(files[-1]) if files else None
+
+
+def _read_json(path: Path) -> Any:
+    """None if the file is not there; a file that is there is complete, because it was renamed into place."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; raises ValueError, with the path, where it is damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
