@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -70,6 +70,19 @@ class OptimizerConfig:
         return self.learning_rate
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateStats:
+    """What one update looked like. The mappings are by the reply's label: t1, t2, ..., and reflections by their kind."""
+
+    loss: float  # of the surrogate, mean over episodes
+    trained_tokens: int  # that carried an advantage or a KL coefficient
+    kl: Mapping[str, float] = field(default_factory=dict)  # nats, mean over episodes of the sum over a reply's tokens
+    entropy: Mapping[str, float] = field(default_factory=dict)  # nats, mean over tokens
+    logprob_diff: Mapping[str, float] = field(default_factory=dict)  # |sampler − learner|, mean over tokens
+    grad_norm: float = 0.0  # before it is cut
+    learning_rate: float = 0.0
+
+
 class Playable(Protocol):
     """What can say whether conversations can be played: a sampler, or what is known of one before it is loaded."""
 
@@ -118,8 +131,8 @@ class Policy(Sampler, Protocol):
         """Start a stage of training: fresh optimiser state, from the weights as they are."""
         ...
 
-    def update(self, credits: Sequence[TrainingSample]) -> dict[str, float]:
-        """One optimiser step on all credits together; returns what the step looked like.
+    def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        """One optimiser step on all samples together; returns what the step looked like.
 
         Raises NonFiniteGradientError, and leaves everything as it was, if there is no finite step to make.
         """

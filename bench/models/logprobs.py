@@ -1,8 +1,8 @@
-"""Log-probabilities of sampled tokens under a model: one forward over whole conversations, for all attempts at once.
+"""Log-probabilities of sampled tokens under a model: one forward over whole conversations, for all replies at once.
 
 Only sampled positions go through the vocabulary head, in chunks, so no [B, T, V] tensor ever exists.
 
-Axes: B episodes, T positions, N sampled tokens of all attempts of all episodes, V vocabulary.
+Axes: B episodes, T positions, N sampled tokens of all replies of all episodes, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ class TokenLogprobs:
     kl_N: torch.Tensor
     entropy_N: torch.Tensor  # no gradient
     sampled_logprobs_N: torch.Tensor  # what the sampler said
-    attempts_N: torch.Tensor  # number of the attempt within the batch, ascending
-    places_N: torch.Tensor  # 0 for a first attempt's token, 1 for a second's, ...
+    replies_N: torch.Tensor  # number of the reply within the batch, ascending
+    labels: tuple[str, ...]  # of the batch's replies: t1, t2, ... (Episode.labels)
+    labels_N: torch.Tensor  # of the token's reply: an index into `labels`
     rows_N: torch.Tensor  # number of the episode within the batch
-    positions_N: torch.Tensor  # of the token within its attempt
+    positions_N: torch.Tensor  # of the token within its reply
 
     def per_token(self, values: Sequence[Sequence[float]]) -> torch.Tensor:
-        """`values[episode][attempt]`, spread over the attempts' tokens."""
+        """`values[episode][reply]`, spread over the replies' tokens."""
         flat = [value for row in values for value in row]
-        return torch.tensor(flat, device=self.attempts_N.device, dtype=self.logprobs_N.dtype)[self.attempts_N]
+        return torch.tensor(flat, device=self.replies_N.device, dtype=self.logprobs_N.dtype)[self.replies_N]
 
 
-def score(
+def compute_logprobs(
     model: PreTrainedModel,
     reference: PreTrainedModel | None,
     episodes: Sequence[Episode],
@@ -48,7 +49,7 @@ def score(
     pad_id: int,
     estimator: KLEstimator,
 ) -> TokenLogprobs:
-    """Scores at temperature 1 of every attempt's tokens, end-of-turn included; prompts, bridges and pads have none."""
+    """Of every reply's tokens at temperature 1, end-of-turn included; prompts, bridges and pads have none."""
     device = model.device
     width = max(len(episode.token_ids) for episode in episodes)
     lengths = [len(episode.token_ids) for episode in episodes]
@@ -63,7 +64,10 @@ def score(
         for position in range(start, stop)
     ]
     rows_N, places_N, columns_N, positions_N = torch.tensor(where, device=device).reshape(-1, 4).unbind(1)
+    labels = tuple(sorted({label for episode in episodes for label in episode.labels}))
+    numbers = [labels.index(label) for episode in episodes for label in episode.labels]
     firsts = torch.tensor([0] + [len(episode.spans) for episode in episodes], device=device).cumsum(0)
+    replies_N = firsts[rows_N] + places_N
     targets_N = ids_BT[rows_N, columns_N]
     # The token at a position is predicted by the hidden state one before it.
     hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, columns_N - 1]
@@ -74,14 +78,15 @@ def score(
     logprobs_N, kl_N, entropy_N = _through_head(
         model, reference, hidden_NH, reference_NH, targets_N, estimator=estimator
     )
-    sampled = [value for episode in episodes for attempt in episode.attempts for value in attempt.completion.logprobs]
+    sampled = [value for episode in episodes for reply in episode.replies for value in reply.completion.logprobs]
     return TokenLogprobs(
         logprobs_N=logprobs_N,
         kl_N=kl_N,
         entropy_N=entropy_N,
         sampled_logprobs_N=torch.tensor(sampled, device=device),
-        attempts_N=firsts[rows_N] + places_N,
-        places_N=places_N,
+        replies_N=replies_N,
+        labels=labels,
+        labels_N=torch.tensor(numbers, device=device, dtype=torch.long)[replies_N],
         rows_N=rows_N,
         positions_N=positions_N,
     )
@@ -147,7 +152,7 @@ def check_head(model: PreTrainedModel) -> None:
     if not torch.allclose(own_NV, ours_NV, atol=1e-2, rtol=1e-2):
         raise ValueError(
             f"{type(model).__name__} changes its logits after the vocabulary head in a way this harness does not know; "
-            "teach bench.models.logprobs.head its rule"
+            "add its rule to bench.models.logprobs.head"
         )
 
 

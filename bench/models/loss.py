@@ -1,20 +1,20 @@
 """The one loss that every method's weights move by, as pure functions of log-probabilities.
 
-For an attempt y with weight w and KL coefficient β, the gradient descended is
+For a reply y with advantage A and KL coefficient β, the gradient descended is
 
-    −w ∇log π(y)  +  β ∇KL(π(·|x) ‖ π_ref(·|x)),
+    −A ∇log π(y)  +  β ∇KL(π(·|x) ‖ π_ref(·|x)),
 
-averaged over episodes and *summed* over an attempt's tokens: the paper's expectations are over whole responses
-(Eq. 2 to 4), so a mean over tokens would weigh an episode by its length. SFT is w = 1, β = 0; REINFORCE puts the
-advantage in w.
+averaged over episodes and *summed* over a reply's tokens: the paper's expectations are over whole responses
+(Eq. 2 to 4), so a mean over tokens would weigh an episode by its length. In imitation
+A = 1 and β = 0.
 
 The divergence of a *sequence* has two gradients: that of each position's KL given the prefix, and that of the prefix's
 probability, which leads to positions of more or less divergence. The second is the score function times the divergence
-still to come within the attempt. Dropping it (as per-token KL losses do) optimises something else; here it stays, less
-a baseline that does not depend on the sample: what is still to come, from the same position on, in the attempts of the
+still to come within the reply. Dropping it (as per-token KL losses do) optimises something else; here it stays, less
+a baseline that does not depend on the sample: what is still to come, from the same position on, in the replies of the
 problem's other samples (`others_mean`, as RLOO does for rewards). On the miniature's short replies it hardly matters.
 
-Axis: N sampled tokens of any number of attempts, one attempt after the other.
+Axis: N sampled tokens of any number of replies, one reply after the other.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def surrogate(
     *,
     logprobs_N: torch.Tensor,
     kl_N: torch.Tensor,
-    weights_N: torch.Tensor,
-    kl_coefficients_N: torch.Tensor,
+    advantages_N: torch.Tensor,
+    kl_coefs_N: torch.Tensor,
     score_N: torch.Tensor,
     estimator: KLEstimator,
 ) -> torch.Tensor:
@@ -39,24 +39,24 @@ def surrogate(
     """
     # k1's own gradient is ∇log π, zero in expectation: leaving it out removes noise, not signal.
     direct_N = torch.zeros_like(kl_N) if estimator is KLEstimator.k1 else kl_N
-    return (kl_coefficients_N * (direct_N + logprobs_N * score_N) - weights_N * logprobs_N).sum()
+    return (kl_coefs_N * (direct_N + logprobs_N * score_N) - advantages_N * logprobs_N).sum()
 
 
-def answered_for(kl_N: torch.Tensor, attempts_N: torch.Tensor, estimator: KLEstimator) -> torch.Tensor:
+def answered_for(kl_N: torch.Tensor, replies_N: torch.Tensor, estimator: KLEstimator) -> torch.Tensor:
     """The divergence that each token's choice leads to: detached, the score function's factor.
 
-    `attempts_N` numbers the attempt that each token belongs to, ascending.
+    `replies_N` numbers the reply that each token belongs to, ascending.
     """
-    to_come_N = still_to_come(kl_N.detach(), attempts_N)
+    to_come_N = still_to_come(kl_N.detach(), replies_N)
     # The exact term holds the whole distribution at hand, so the sampled token answers only for later positions.
     return to_come_N - kl_N.detach() if estimator is KLEstimator.exact else to_come_N
 
 
 def others_mean(values_N: torch.Tensor, *, groups_N: torch.Tensor, positions_N: torch.Tensor) -> torch.Tensor:
-    """For each token the mean of `values_N` over the other attempts of its group that reach the same position.
+    """For each token the mean of `values_N` over the other replies of its group that reach the same position.
 
-    Zero where there is none. It depends on nothing that the token's own attempt sampled, so subtracting it leaves the
-    gradient's expectation as it is. A group is the attempts of one problem at one place (first, second, ...).
+    Zero where there is none. It depends on nothing that the token's own reply sampled, so subtracting it leaves the
+    gradient's expectation as it is. A group is the replies of one label (Episode.labels) to one problem.
     """
     if not len(values_N):
         return values_N
@@ -68,12 +68,12 @@ def others_mean(values_N: torch.Tensor, *, groups_N: torch.Tensor, positions_N: 
     return torch.where(others > 0, (sums - values_N) / others.clamp(min=1), torch.zeros_like(values_N))
 
 
-def still_to_come(values_N: torch.Tensor, attempts_N: torch.Tensor) -> torch.Tensor:
-    """For each token, the sum of `values_N` from it to the end of its attempt, itself included."""
+def still_to_come(values_N: torch.Tensor, replies_N: torch.Tensor) -> torch.Tensor:
+    """For each token, the sum of `values_N` from it to the end of its reply, itself included."""
     if not len(values_N):
         return values_N
     suffix_N = values_N.double().flip(0).cumsum(0).flip(0)
-    last_N = torch.searchsorted(attempts_N, attempts_N, right=True)  # one past the attempt's last token
+    last_N = torch.searchsorted(replies_N, replies_N, right=True)  # one past the reply's last token
     beyond_N = torch.cat([suffix_N, suffix_N.new_zeros(1)])[last_N]
     return (suffix_N - beyond_N).to(values_N.dtype)
 

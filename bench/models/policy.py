@@ -6,6 +6,7 @@ Axes: B episodes, T positions, N sampled tokens, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,8 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.capacity import Reader
-from bench.models.interface import KLEstimator, NonFiniteGradientError, OptimizerConfig
-from bench.models.logprobs import TokenLogprobs, score
+from bench.models.interface import KLEstimator, NonFiniteGradientError, OptimizerConfig, UpdateStats
+from bench.models.logprobs import TokenLogprobs, compute_logprobs
 from bench.models.loss import answered_for, others_mean, surrogate
 from bench.models.precision import Masters, with_float32_head
 from bench.models.renderer import Renderer
@@ -87,15 +88,15 @@ class TransformersPolicy:
             weight_decay=optimizer.weight_decay,
         )
 
-    def update(self, credits: Sequence[TrainingSample]) -> dict[str, float]:
-        """One step on all of `credits`; episodes whose weights and coefficients are all zero cost nothing but count.
+    def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        """One step on all `samples`; episodes whose advantages and coefficients are all zero cost nothing but count.
 
         Raises ValueError on an empty list, since a step without episodes has no mean, and NonFiniteGradientError as
         `Policy.update` says.
         """
         assert self._optimizer is not None, "begin() comes before update()"
         self._optimizer.zero_grad(set_to_none=True)
-        told = self.backward(credits)
+        stats = self.backward(samples)
         norm = torch.nn.utils.clip_grad_norm_(list(self._weights()), self._settings.max_grad_norm)
         if not torch.isfinite(norm):
             self._optimizer.zero_grad(set_to_none=True)
@@ -106,35 +107,35 @@ class TransformersPolicy:
         self._optimizer.step()
         self._weights().round()
         self._updates += 1
-        return {**told, "grad_norm": norm.item(), "learning_rate": rate}
+        return replace(stats, grad_norm=norm.item(), learning_rate=rate)
 
-    def backward(self, credits: Sequence[TrainingSample]) -> dict[str, float]:
-        """Add the gradient of the mean objective to the parameters' `.grad`; returns what `update` tells of it."""
-        if not credits:
-            raise ValueError("an update needs at least one credit")
+    def backward(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        """Add the gradient of the mean objective to the parameters' `.grad`; returns what `update` reports of it."""
+        if not samples:
+            raise ValueError("an update needs at least one sample")
         # Dropout and the like stay off: the policy that is scored is then the one that was sampled from.
         self.model.eval()
-        told = UpdateTotals()
-        for batches in self._batches([credit for credit in credits if any(credit.weights) or any(credit.kl)]):
+        totals = UpdateTotals()
+        for batches in self._batches([sample for sample in samples if any(sample.advantages) or any(sample.kl_coefs)]):
             # A problem that is torn apart is scored once more, ahead: its samples are each other's baseline.
             ahead = self._score_ahead(batches) if len(batches) > 1 else None
             for number, batch in enumerate(batches):
-                scores = self._score(batch)
-                score_N = answered_for(scores.kl_N, scores.attempts_N, self._kl_estimator)
-                baseline_N = ahead[number] if ahead else _kl_baselines([score_N], [scores], [batch])[0]
-                weights_N = scores.per_token([credit.weights for credit in batch])
-                kl_coefficients_N = scores.per_token([credit.kl for credit in batch])
+                scored = self._logprobs(batch)
+                score_N = answered_for(scored.kl_N, scored.replies_N, self._kl_estimator)
+                baseline_N = ahead[number] if ahead else _kl_baselines([score_N], [scored], [batch])[0]
+                advantages_N = scored.per_token([sample.advantages for sample in batch])
+                kl_coefs_N = scored.per_token([sample.kl_coefs for sample in batch])
                 loss = surrogate(
-                    logprobs_N=scores.logprobs_N,
-                    kl_N=scores.kl_N,
-                    weights_N=weights_N,
-                    kl_coefficients_N=kl_coefficients_N,
+                    logprobs_N=scored.logprobs_N,
+                    kl_N=scored.kl_N,
+                    advantages_N=advantages_N,
+                    kl_coefs_N=kl_coefs_N,
                     score_N=score_N - baseline_N,
                     estimator=self._kl_estimator,
                 )
-                (loss / len(credits)).backward()
-                told.add(scores, loss, trained_N=(weights_N != 0) | (kl_coefficients_N != 0))
-        return told.means(len(credits))
+                (loss / len(samples)).backward()
+                totals.add(scored, loss, trained_N=(advantages_N != 0) | (kl_coefs_N != 0))
+        return totals.stats(len(samples))
 
     def reset(self) -> None:
         self.end()
@@ -186,12 +187,12 @@ class TransformersPolicy:
         pad = self.tokenizer.pad_token_id
         return pad if isinstance(pad, int) else min(self.template.stop_ids)
 
-    def _score(self, batch: Sequence[TrainingSample]) -> TokenLogprobs:
-        needs_reference = any(any(credit.kl) for credit in batch)
-        return score(
+    def _logprobs(self, batch: Sequence[TrainingSample]) -> TokenLogprobs:
+        needs_reference = any(any(sample.kl_coefs) for sample in batch)
+        return compute_logprobs(
             self.model,
             self._base() if needs_reference else None,
-            [credit.episode for credit in batch],
+            [sample.episode for sample in batch],
             pad_id=self._pad_id,
             estimator=self._kl_estimator,
         )
@@ -201,15 +202,15 @@ class TransformersPolicy:
             self._reference = self._load_base().eval().requires_grad_(requires_grad=False)
         return self._reference
 
-    def _batches(self, credits: Sequence[TrainingSample]) -> Iterator[list[list[TrainingSample]]]:
+    def _batches(self, samples: Sequence[TrainingSample]) -> Iterator[list[list[TrainingSample]]]:
         """Micro-batches of at most `train_batch_tokens` with padding, of similar length; borders change nothing.
 
         A problem's samples are compared with each other where a KL is paid for, so those come together: one list of
         micro-batches holds whole problems, and is of more than one only where a problem exceeds the limit by itself.
         """
         groups: dict[object, list[TrainingSample]] = {}
-        for number, credit in enumerate(credits):
-            groups.setdefault(credit.episode.problem.id if any(credit.kl) else number, []).append(credit)
+        for number, sample in enumerate(samples):
+            groups.setdefault(sample.episode.problem.id if any(sample.kl_coefs) else number, []).append(sample)
         waiting = sorted(groups.values(), key=_width)
         while waiting:
             group = waiting.pop()
@@ -220,26 +221,28 @@ class TransformersPolicy:
 
     @torch.no_grad()
     def _score_ahead(self, batches: Sequence[Sequence[TrainingSample]]) -> list[torch.Tensor]:
-        scores = [self._score(batch) for batch in batches]
-        found = [answered_for(each.kl_N, each.attempts_N, self._kl_estimator) for each in scores]
-        return _kl_baselines(found, scores, batches)
+        scored = [self._logprobs(batch) for batch in batches]
+        found = [answered_for(each.kl_N, each.replies_N, self._kl_estimator) for each in scored]
+        return _kl_baselines(found, scored, batches)
 
 
-def _width(credits: Sequence[TrainingSample]) -> int:
-    return max(len(credit.episode.token_ids) for credit in credits)
+def _width(samples: Sequence[TrainingSample]) -> int:
+    return max(len(sample.episode.token_ids) for sample in samples)
 
 
 def _kl_baselines(
-    found: Sequence[torch.Tensor], scores: Sequence[TokenLogprobs], batches: Sequence[Sequence[TrainingSample]]
+    found: Sequence[torch.Tensor], scored: Sequence[TokenLogprobs], batches: Sequence[Sequence[TrainingSample]]
 ) -> list[torch.Tensor]:
     """Per micro-batch, what to subtract from its `found` (see `others_mean`): between them they hold whole problems."""
-    numbers: dict[str, int] = {}
-    places = 1 + max((len(credit.episode.spans) for batch in batches for credit in batch), default=0)
+    numbers: dict[tuple[str, str], int] = {}
     groups = []
-    for each, batch in zip(scores, batches, strict=True):
-        rows = [numbers.setdefault(credit.episode.problem.id, len(numbers)) for credit in batch]
-        groups.append(torch.tensor(rows, device=each.rows_N.device)[each.rows_N] * places + each.places_N)
-    positions_N = torch.cat([each.positions_N for each in scores])
+    for each, batch in zip(scored, batches, strict=True):
+        table = [
+            [numbers.setdefault((sample.episode.problem.id, label), len(numbers)) for label in each.labels]
+            for sample in batch
+        ]
+        groups.append(torch.tensor(table, device=each.rows_N.device)[each.rows_N, each.labels_N])
+    positions_N = torch.cat([each.positions_N for each in scored])
     baseline_N = others_mean(torch.cat(list(found)), groups_N=torch.cat(groups), positions_N=positions_N)
     return list(baseline_N.split([len(each) for each in found]))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
-from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.models.interface import KLEstimator, OptimizerConfig, UpdateStats
 from bench.models.renderer import CharacterRenderer
 from bench.models.stopping import cut_after, first_stop
 
@@ -39,9 +39,9 @@ class Scripted:
 
     def begin(self, optimizer: OptimizerConfig, *, num_updates: int, kl_estimator: KLEstimator) -> None: ...
 
-    def update(self, credits: Sequence[TrainingSample]) -> dict[str, float]:
-        tokens = sum(stop - start for credit in credits for start, stop in credit.episode.spans)
-        return {"loss": 0.0, "trained_tokens": float(tokens)}
+    def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        tokens = sum(stop - start for sample in samples for start, stop in sample.episode.spans)
+        return UpdateStats(loss=0.0, trained_tokens=tokens)
 
     def reset(self) -> None: ...
 

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 
+from bench.models.interface import UpdateStats
 from bench.models.logprobs import TokenLogprobs
 
 
 class UpdateTotals:
-    """What an update looked like, per attempt: log-probability drift, KL, entropy, length."""
-
     def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._tokens: dict[int, int] = {}
+        self._loss = 0.0
+        self._trained_tokens = 0
+        self._tokens: Counter[str] = Counter()  # by the reply's label, as the others
+        self._kl: Counter[str] = Counter()
+        self._entropy: Counter[str] = Counter()
+        self._logprob_diff: Counter[str] = Counter()
 
-    def add(self, scores: TokenLogprobs, loss: torch.Tensor, *, trained_N: torch.Tensor) -> None:
-        self._grow("loss", loss.item())
-        self._grow("trained_tokens", trained_N.sum().item())
-        for place in scores.places_N.unique().tolist():
-            chosen_N = scores.places_N == place
-            count = int(chosen_N.sum())
-            self._tokens[place] = self._tokens.get(place, 0) + count
-            self._grow(f"kl@t{place + 1}", scores.kl_N[chosen_N].sum().item())
-            self._grow(f"entropy@t{place + 1}", scores.entropy_N[chosen_N].sum().item())
-            drift_N = (scores.logprobs_N - scores.sampled_logprobs_N)[chosen_N].detach().abs()
-            self._grow(f"logprob_diff@t{place + 1}", drift_N.sum().item())
+    def add(self, scored: TokenLogprobs, loss: torch.Tensor, *, trained_N: torch.Tensor) -> None:
+        self._loss += loss.item()
+        self._trained_tokens += int(trained_N.sum())
+        diff_N = (scored.logprobs_N - scored.sampled_logprobs_N).detach().abs()
+        for number, label in enumerate(scored.labels):
+            chosen_N = scored.labels_N == number
+            self._tokens[label] += int(chosen_N.sum())
+            for sums, values_N in (
+                (self._kl, scored.kl_N),
+                (self._entropy, scored.entropy_N),
+                (self._logprob_diff, diff_N),
+            ):
+                sums[label] += values_N[chosen_N].sum().item()  # pyright: ignore[reportArgumentType]
 
-    def means(self, num_episodes: int) -> dict[str, float]:
-        """KL and loss per episode; entropy and drift per token; in all, the tokens that carried any loss."""
-        means = {
-            "loss": self._sums.get("loss", 0.0) / num_episodes,
-            "trained_tokens": self._sums.get("trained_tokens", 0.0),
-        }
-        for place, tokens in sorted(self._tokens.items()):
-            means[f"kl@t{place + 1}"] = self._sums[f"kl@t{place + 1}"] / num_episodes
-            for name in ("entropy", "logprob_diff"):
-                means[f"{name}@t{place + 1}"] = self._sums[f"{name}@t{place + 1}"] / max(1, tokens)
-        return means
+    def stats(self, num_episodes: int) -> UpdateStats:
+        def per_token(sums: Counter[str]) -> dict[str, float]:
+            return {label: sums[label] / max(1, tokens) for label, tokens in sorted(self._tokens.items())}
 
-    def _grow(self, name: str, amount: float) -> None:
-        self._sums[name] = self._sums.get(name, 0.0) + amount
+        return UpdateStats(
+            loss=self._loss / num_episodes,
+            trained_tokens=self._trained_tokens,
+            kl={label: self._kl[label] / num_episodes for label in sorted(self._tokens)},
+            entropy=per_token(self._entropy),
+            logprob_diff=per_token(self._logprob_diff),
+        )

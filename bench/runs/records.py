@@ -12,8 +12,10 @@ from rapidfuzz.distance import Indel, Levenshtein
 from bench.episode import Attempt, Episode, Grade
 
 
-def episode_row(episode: Episode) -> dict[str, Any]:
+def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[str, Any]:
     """A row of episodes.parquet: facts per attempt t = 1, 2, ..., and how attempt t differs from t − 1.
+
+    A conversation of fewer than `num_attempts` attempts ended early: the last one stands for those it lacks, at no cost.
 
     The edit ratio is the edit distance over the total length of both texts for the indel distance, which counts a
     substitution as two (what the paper's axis implies), and over the longer length for Levenshtein's.
@@ -26,15 +28,18 @@ def episode_row(episode: Episode) -> dict[str, Any]:
         "sample": episode.sample,
         "num_attempts": len(episode.attempts),
     }
-    for t, attempt in enumerate(episode.attempts, start=1):
+    lacking = (num_attempts or 0) - len(episode.attempts)
+    attempts = [*episode.attempts, *episode.attempts[-1:] * lacking]
+    for t, attempt in enumerate(attempts, start=1):
+        is_sampled = t <= len(episode.attempts)
         row[f"grade_{t}"] = attempt.verdict.grade.value
         row[f"answer_{t}"] = attempt.verdict.answer
-        row[f"tokens_{t}"] = len(attempt.completion.token_ids)
+        row[f"tokens_{t}"] = len(attempt.completion.token_ids) if is_sampled else 0
         row[f"truncated_{t}"] = attempt.completion.truncated
-        row[f"grading_seconds_{t}"] = attempt.verdict.seconds
+        row[f"grading_seconds_{t}"] = attempt.verdict.seconds if is_sampled else 0.0
         row[f"recorded_{t}"] = attempt.completion.recorded
         if t > 1:
-            before = episode.attempts[t - 2]
+            before = attempts[t - 2]
             texts = before.completion.text, attempt.completion.text
             row[f"edit_indel_{t}"] = Indel.normalized_distance(*texts)
             row[f"edit_levenshtein_{t}"] = Levenshtein.normalized_distance(*texts)
@@ -91,7 +96,7 @@ def transcript_row(episode: Episode, prompt: str) -> dict[str, Any]:
         "attempts": [attempt.completion.text for attempt in episode.attempts],
         "grades": [verdict.grade.value for verdict in verdicts],
         "failures": [verdict.failure for verdict in verdicts],
-        "critiques": [critique.text for critique in episode.critiques],
+        "replies": [{"kind": reply.kind, "text": reply.completion.text} for reply in episode.replies],
     }
 
 

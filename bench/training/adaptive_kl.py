@@ -11,37 +11,37 @@ from dataclasses import dataclass
 
 from bench.training.advantages import Row
 
-MEMORY = 0.9  # weight of the past in both averages
+EMA_DECAY = 0.9  # weight of the past in both moving averages
 MAX_SCALE = 10.0  # the scale stays between 1/10 and 10: at first there is no divergence, and its ratio is no number
 
 
 @dataclass(slots=True)
 class AdaptiveKLCoef:
-    """Running averages of a stage. `num_held` attempts, from the first on, have their coefficients scaled."""
+    """Running averages of a stage. `num_anchored` attempts, from the first on, have their coefficients scaled."""
 
-    num_held: int
+    num_anchored: int = 0
     reward: float = 0.0  # of the last attempt
-    divergence: float = 0.0  # nats per episode, mean of the held attempts
+    divergence: float = 0.0  # nats per episode, mean of the anchored attempts
     steps: int = 0
 
     @property
     def scale(self) -> float:
-        """What the held attempts' coefficients are multiplied by at the next step; 1 before the first."""
-        if not self.num_held or not self.steps:
+        """What the anchored attempts' coefficients are multiplied by at the next step; 1 before the first."""
+        if not self.num_anchored or not self.steps:
             return 1.0
         ratio = self.reward / self.divergence if self.divergence > 0 else MAX_SCALE
         return min(max(ratio, 1 / MAX_SCALE), MAX_SCALE)
 
     def coefficients(self, kl: Row) -> Row:
-        return (*(value * self.scale for value in kl[: self.num_held]), *kl[self.num_held :])
+        return (*(value * self.scale for value in kl[: self.num_anchored]), *kl[self.num_anchored :])
 
     def observe(self, *, reward: float, divergences: Row) -> None:
         """`divergences` are of all attempts, as the learner measured them at this step."""
-        if not self.num_held:
+        if not self.num_anchored:
             return
         # Estimates from samples (k1) may be negative, a divergence is not.
-        divergence = max(0.0, sum(divergences[: self.num_held]) / self.num_held)
-        past = MEMORY if self.steps else 0.0
+        divergence = max(0.0, sum(divergences[: self.num_anchored]) / self.num_anchored)
+        past = EMA_DECAY if self.steps else 0.0
         self.reward = past * self.reward + (1 - past) * reward
         self.divergence = past * self.divergence + (1 - past) * divergence
         self.steps += 1

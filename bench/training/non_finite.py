@@ -11,19 +11,19 @@ _LOG = logging.getLogger(__name__)
 MOST_IN_A_ROW = 3
 
 
-class Skips:
+class SkippedUpdates:
     """Counts skipped updates; one that succeeds ends a row."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self.in_a_row = 0
 
-    def succeed(self) -> int:
+    def reset(self) -> int:
         """How many were skipped just before this one."""
         skipped, self.in_a_row = self.in_a_row, 0
         return skipped
 
-    def skip(self, error: NonFiniteGradientError, *, step: int) -> None:
+    def add(self, error: NonFiniteGradientError, *, step: int) -> None:
         """Raises ValueError at the third in a row: new samples do not help then."""
         self.in_a_row += 1
         if self.in_a_row == MOST_IN_A_ROW:

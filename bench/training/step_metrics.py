@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Any
 
 from bench.episode import Episode
+from bench.models.interface import UpdateStats
 from bench.runs.records import answer_changed
 from bench.training.advantages import Row
 
 
-def training_metrics(
-    episodes: Sequence[Episode], rewards: Sequence[Row], update: Mapping[str, float]
-) -> dict[str, float]:
-    """Per attempt t: accuracy, reward, truncation, length in tokens; between attempts: how many answers changed.
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    row: Mapping[str, float]
+    more: Mapping[str, Any] = field(default_factory=dict)  # what is logged beside numbers
+    shown: Mapping[str, float] = field(default_factory=dict)  # at the progress bar
 
-    `rewards[i]` is what episode i's attempts earned under the stage's reward; `train/reward` is the mean of their sums,
-    which windows are compared by. `update` is what the learner said.
+
+def step_metrics(episodes: Sequence[Episode], rewards: Sequence[Row], stats: UpdateStats) -> dict[str, float]:
+    """Per reply: reward, truncation, length in tokens; per attempt: accuracy; how many answers changed at the last.
+
+    `rewards[i]` is what episode i's replies earned under the stage's reward; `train/reward` is the mean of their sums,
+    which checkpoints are compared by. A conversation that ended early keeps its answer for the attempts it lacks.
     """
-    told = {"train/reward": fmean(map(sum, rewards))}
-    for place in range(len(episodes[0].attempts)):
-        attempts = [episode.attempts[place] for episode in episodes]
-        told[f"train/accuracy@t{place + 1}"] = fmean(attempt.correct for attempt in attempts)
-        told[f"train/reward@t{place + 1}"] = fmean(row[place] for row in rewards)
-        told[f"train/truncated@t{place + 1}"] = fmean(attempt.completion.truncated for attempt in attempts)
-        told[f"train/tokens@t{place + 1}"] = fmean(len(attempt.completion.token_ids) for attempt in attempts)
-    if len(episodes[0].attempts) > 1:
-        told["train/answer_change_rate"] = fmean(
-            answer_changed(episode.attempts[-2], episode.attempts[-1]) for episode in episodes
+    row = {"train/reward": fmean(map(sum, rewards))}
+    for t in range(1, 1 + max(len(episode.attempts) for episode in episodes)):
+        row[f"train/accuracy@t{t}"] = fmean(episode.attempts[:t][-1].correct for episode in episodes)
+    for label in dict.fromkeys(label for episode in episodes for label in episode.labels):
+        found = [
+            (reply.completion, value)
+            for episode, values in zip(episodes, rewards, strict=True)
+            for name, reply, value in zip(episode.labels, episode.replies, values, strict=True)
+            if name == label
+        ]
+        row[f"train/reward@{label}"] = fmean(value for _, value in found)
+        row[f"train/truncated@{label}"] = fmean(completion.truncated for completion, _ in found)
+        row[f"train/tokens@{label}"] = fmean(len(completion.token_ids) for completion, _ in found)
+    if any(len(episode.attempts) > 1 for episode in episodes):
+        row["train/answer_change_rate"] = fmean(
+            len(episode.attempts) > 1 and answer_changed(*episode.attempts[-2:]) for episode in episodes
         )
-    return {**told, **{f"train/{name}": value for name, value in update.items()}}
+    return row | update_metrics(stats)
+
+
+def update_metrics(stats: UpdateStats) -> dict[str, float]:
+    row: dict[str, float] = {
+        "train/loss": stats.loss,
+        "train/trained_tokens": stats.trained_tokens,
+        "train/grad_norm": stats.grad_norm,
+        "train/learning_rate": stats.learning_rate,
+    }
+    for name in ("kl", "entropy", "logprob_diff"):
+        row |= {f"train/{name}@{label}": value for label, value in getattr(stats, name).items()}
+    return row
