@@ -83,10 +83,25 @@ class ImitateConfig:
 
 @dataclass(kw_only=True)
 class Training:
-    """Values in conf/training/<name>.yaml, with those of a task in conf/tuned/<name>/<task>.yaml."""
+    """Values in conf/training/<name>.yaml, with those of a task in conf/tuned/<name>/<task>.yaml.
+
+    A method reads the coefficients that it has (Method.stages), so that a method, its relatives and its ablations
+    cannot differ in them by accident.
+    """
 
     rl: ReinforceConfig
     sft: ImitateConfig
+    alpha: float  # SCoRe's bonus for progress
+    beta1: float  # KL coefficient of every attempt that is not anchored
+    beta2: float  # KL coefficient of the attempts that Stage I anchors to the base model
+    stage1_fraction: float  # Stage I's part of the reinforcement steps
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta1", "beta2"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training.{name} must not be negative, and is {getattr(self, name)}")
+        if not 0 <= self.stage1_fraction <= 1:
+            raise ValueError(f"training.stage1_fraction must lie in [0, 1], not {self.stage1_fraction}")
 
     def num_conversations(self, num_problems: int, *, num_steps: int | None = None) -> int:
         """How many conversations a supervised method samples in all, on `num_problems` training problems.
