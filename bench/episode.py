@@ -87,7 +87,7 @@ class SamplingParams:
     temperature: float = 1.0  # 0: greedy
     top_p: float = 1.0  # of the most likely tokens, as many as have this probability together; 1: all
     top_k: int = 0  # this many of the most likely tokens; 0: all
-    max_tokens: int | None = None  # per reply; None: model.max_tokens
+    max_tokens: int = 0  # per reply; 0: model.max_tokens
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -96,8 +96,8 @@ class SamplingParams:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}; 1 switches it off")
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 (off) or positive, not {self.top_k}")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.max_tokens < 0:
+            raise ValueError(f"max_tokens must be at least 1 (or 0 for model.max_tokens), not {self.max_tokens}")
 
     @property
     def is_full_distribution(self) -> bool:

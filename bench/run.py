@@ -62,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
     try:
         jobs, plans, refused, launcher = _plan(overrides, multirun=multirun)
+        refused = refused or _read_by_none(plans)
         if not refused:
             results = Path(plans[0].experiment.results)
             _record(plans, results)
@@ -71,6 +72,8 @@ def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
         for reason in refused:
             print(f"refused: {reason}", file=sys.stderr)
         return 2
+    for note in _ignored(plans):
+        print(f"note: {note}", file=sys.stderr)
     todo = [place for place, plan in enumerate(plans) if not plan.is_finished]
     unfinished = [plans[place] for place in todo]
     here = launcher.endswith("BasicLauncher")
@@ -116,6 +119,21 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
             except ValueError as error:
                 reasons.setdefault(str(error), []).append(" ".join(job))
     return jobs, plans, _grouped(reasons), launcher
+
+
+def _read_by_none(plans: Sequence[RunSpec]) -> list[str]:
+    keys = set.intersection(*(set(plan.ignored) for plan in plans))
+    methods = ", ".join(dict.fromkeys(plan.key.method for plan in plans))
+    return [f"{key} is read by no method of this sweep ({methods}): leave it out" for key in sorted(keys)]
+
+
+def _ignored(plans: Sequence[RunSpec]) -> list[str]:
+    """A line for each key of the command line that some methods do not read."""
+    methods: dict[str, dict[str, None]] = {}
+    for plan in plans:
+        for key in plan.ignored:
+            methods.setdefault(key, {})[plan.key.method] = None
+    return [f"{key} is not read by {', '.join(names)}" for key, names in methods.items()]
 
 
 def _grouped(reasons: Mapping[str, Sequence[str]]) -> list[str]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.experiment import RunSpec, failure_file
+from bench.experiment import RunSpec
 from bench.launch.failures import BATCHES, ran_out_of_gpu
 from bench.launch.forecast import makespan, seconds_of_earlier, spoken
 from bench.launch.slots import Slots
@@ -61,7 +61,7 @@ def closing(plans: Sequence[RunSpec], failures: Sequence[str], *, seconds: float
 def _smaller_batches(plans: Sequence[RunSpec]) -> str:
     """Half the batches of the first run that died of its GPU's full memory, as overrides; "" if none did."""
     for plan in plans:
-        failure = failure_file(plan)
+        failure = plan.failure_file
         if failure.exists() and ran_out_of_gpu(failure.read_text(encoding="utf-8")):
             return " ".join(f"model.{key}={max(1, getattr(plan.experiment.model, key) // 2)}" for key in BATCHES)
     return ""

@@ -23,7 +23,8 @@ from bench.experiment import Experiment, RunSpec
 from bench.launch.command_line import CONF, check_name, composed, one_line
 from bench.models.config import Replay, Scripted, Transformers
 from bench.runs.folder import RunKey
-from bench.training.budget import Training
+from bench.training.config import Training
+from bench.training.values_read import only_read, values_read
 
 # A module per method in bench/methods/ and per task in bench/tasks/, each with one dataclass named after it.
 METHODS = (
@@ -77,7 +78,7 @@ def plan_of(config: DictConfig) -> RunSpec:
     Call it inside a Hydra job or `compose_plan`, where Hydra's choices are known.
     """
     choices = HydraConfig.get().runtime.choices
-    asked = str(choices["method"])
+    requested = str(choices["method"])
     try:
         experiment = OmegaConf.to_object(config)
         plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
@@ -93,7 +94,7 @@ def plan_of(config: DictConfig) -> RunSpec:
     check_name("model.name", experiment.model.name)
     check_name("variant", experiment.variant)
     key = RunKey(
-        method=SAME_TRAINING.get(asked, asked),
+        method=SAME_TRAINING.get(requested, requested),
         task=choices["task"],
         model=experiment.model.name,
         variant=experiment.variant,
@@ -101,7 +102,20 @@ def plan_of(config: DictConfig) -> RunSpec:
     )
     for group in ("method", "task", "model"):
         plain[group] = {"name": getattr(key, group), **{k: v for k, v in plain[group].items() if k != "name"}}
-    return RunSpec(key, experiment, plain)
+    read = values_read(experiment.method.stages, experiment.task, experiment.training)
+    if read:
+        plain["training"] = only_read(plain["training"], read)
+    else:
+        del plain["training"]
+    written = [override.partition("=")[0] for override in HydraConfig.get().overrides.task]
+    ignored = [
+        key for key in written if key.startswith("training.") and not _reads(read, key.removeprefix("training."))
+    ]
+    return RunSpec(key, experiment, plain, ignored)
+
+
+def _reads(read: set[str], key: str) -> bool:
+    return any(path == key or path.startswith(f"{key}.") for path in read)
 
 
 def plan_job(job: Sequence[str]) -> RunSpec:

@@ -17,7 +17,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bench.experiment import RunSpec, failure_file
+from bench.experiment import RunSpec
 from bench.launch.catalogue import plan_of
 from bench.launch.command_line import CONF
 from bench.launch.pool import run_all, slots_for
@@ -70,7 +70,7 @@ def conduct_job(config: DictConfig) -> str:
 
 
 def failure_of(plan: RunSpec) -> str:
-    return f"{plan.key} (why: {failure_file(plan)})"
+    return f"{plan.key} (why: {plan.failure_file})"
 
 
 def _died(returned: object) -> str:

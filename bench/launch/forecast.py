@@ -137,8 +137,8 @@ class Forecast:
         if not measured:
             return None
         rl = plan.experiment.training.rl
-        trained = rl.num_steps * rl.problems_per_step * rl.samples_per_problem
-        return {Work.evaluate: measured[-1], Work.step: trained if plan.experiment.method.trains else 0}
+        trained = rl.num_steps * rl.conversations_per_step
+        return {Work.evaluate: measured[-1], Work.step: trained if plan.trains else 0}
 
     def _seconds(self, plan: RunSpec, work: Mapping[Work, int] | None, *, own: _Paces | None = None) -> float | None:
         """What so much work takes; None if no pace is known that could stand for it."""
@@ -182,7 +182,7 @@ def _manifests(plan: RunSpec) -> list[dict[str, Any]]:
     """Of the finished evaluations of this task and model in the results folder, of whatever method."""
     found = []
     pattern = f"*/{plan.key.task}/{plan.key.model}/*/seed*/*/manifest.json"
-    for path in (Path(plan.experiment.results) / "runs").glob(pattern):
+    for path in (plan.results / "runs").glob(pattern):
         try:
             found.append(json.loads(path.read_text(encoding="utf-8")) | {"run": path.parent.parent})
         except (OSError, ValueError):
@@ -195,7 +195,7 @@ def _paces_of_earlier(plan: RunSpec) -> _Paces:
     for manifest in _manifests(plan):
         try:
             paces.add(Work.evaluate, manifest["seconds"], manifest["num_rows"])
-            if manifest["run"] not in trained and (sampled := manifest["budget"]["sampled_episodes"]):
+            if manifest["run"] not in trained and (sampled := manifest["usage"]["sampled_episodes"]):
                 trained.add(manifest["run"])
                 paces.add(Work.step, manifest["training_seconds"], sampled)
         except (KeyError, TypeError):
@@ -222,7 +222,7 @@ def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def seconds_of_earlier(plan: RunSpec) -> float | None:
     """What finished runs beside this one took: other seeds of the same configuration; None if there are none."""
     told = []
-    for folder in plan.key.folder(Path(plan.experiment.results)).parent.glob("seed*"):
+    for folder in plan.key.folder(plan.results).parent.glob("seed*"):
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             manifests = [

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from bench.experiment import RunSpec, conduct, failure_file
+from bench.experiment import RunSpec, conduct
 from bench.launch.failures import sentence
 from bench.launch.forecast import Forecast, spoken
 from bench.launch.slots import Slot, Slots
@@ -156,7 +156,7 @@ def _conduct(plan: RunSpec, environment: dict[str, str], line: Connection) -> No
     logging.basicConfig(level=logging.INFO, format=f"{plan.key}  %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "datasets", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    failure = failure_file(plan)
+    failure = plan.failure_file
     try:
         conduct(plan, line.send)
     except BaseException as error:

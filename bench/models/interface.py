@@ -72,7 +72,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, slots=True)
 class UpdateStats:
-    """What one update looked like. The mappings are by the reply's label: t1, t2, ..., and reflections by their kind."""
+    """What one update looked like. The mappings are by the reply's label (Episode.labels): t1, critique1, t2, ..."""
 
     loss: float  # of the surrogate, mean over episodes
     trained_tokens: int  # that carried an advantage or a KL coefficient

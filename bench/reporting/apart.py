@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.runs.fingerprints import differences
 from bench.runs.folder import RunFolder
+from bench.runs.manifest import Manifest
 
 _MOST_NAMED = 4  # differences in one sentence
 
@@ -28,11 +29,11 @@ class Part:
     why: str = ""
 
 
-def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Mapping[str, Any]]) -> list[Part]:
+def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Manifest]) -> list[Part]:
     """The part of each run of one setting. Seeds of one method differ in no row within a part, and no table differs."""
-    tables = [dumps(each.get("table"), sort_keys=True) for each in manifests]
-    rows = [dumps(each.get("row"), sort_keys=True) for each in manifests]
-    ends = [str(each.get("end", "")) for each in manifests]
+    tables = [dumps(each.table, sort_keys=True) for each in manifests]
+    rows = [dumps(each.row, sort_keys=True) for each in manifests]
+    ends = [each.end for each in manifests]
     by_table = _ranks(list(zip(tables, ends, strict=True)))
     by_row: dict[tuple[str, str], dict[str, int]] = {}
     for run, table in zip(runs, tables, strict=True):
@@ -47,10 +48,9 @@ def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Mapping[str, Any]]) 
         for run, table, row in zip(runs, tables, rows, strict=True)
     ]
     order = {place: number for number, place in enumerate(sorted(set(places)))}
-    table_of = {place: manifest.get("table") for place, manifest in zip(places, manifests, strict=True)}
+    table_of = {place: manifest.table for place, manifest in zip(places, manifests, strict=True)}
     row_of = {
-        (run.key.method, place): manifest.get("row")
-        for run, place, manifest in zip(runs, places, manifests, strict=True)
+        (run.key.method, place): manifest.row for run, place, manifest in zip(runs, places, manifests, strict=True)
     }
     found = []
     for run, place in zip(runs, places, strict=True):

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from bench.metrics import Estimate, estimate
 from bench.reporting.apart import parts_of
 from bench.reporting.style import method_order, method_style, problems_label
 from bench.runs.folder import RunFolder, RunKey, find_runs
+from bench.runs.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class Cell:
         )
 
     @property
-    def manifests(self) -> list[dict[str, Any]]:
+    def manifests(self) -> list[Manifest]:
         return [run.manifest(self.evaluation) for run in self.runs]
 
     @property
     def token_units(self) -> set[str]:
         """Of its token counts: "tokens", or "characters" where no tokenizer was at work."""
-        return {manifest.get("token_unit", "unknown") for manifest in self.manifests}
+        return {manifest.token_unit for manifest in self.manifests}
 
     @property
     def seeds(self) -> list[int]:
@@ -134,10 +134,10 @@ def _settings(finished: list[RunFolder], evaluation: str) -> dict[RunKey, Settin
             problems = problems_label(
                 setting.task,
                 source=_source_of(run),
-                split=manifest.get("asked", {}).get("split", "test"),
-                num_problems=manifest.get("num_problems", 0),
+                split=manifest.split,
+                num_problems=manifest.num_problems,
             )
-            weights = (manifest.get("table") or {}).get("weights", {})
+            weights = manifest.table["weights"]
             found[run.key] = replace(
                 setting, part=part.name, why=part.why, problems=problems, is_recording="recording" in weights
             )

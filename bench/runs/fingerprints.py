@@ -30,7 +30,7 @@ FREE = (
     "task.path",
     "task.training.path",
     "tracking",
-    "training.rl.alarms",
+    "training.rl.alerts",
     "training.sft.checkpoint_every",
 )
 
@@ -39,7 +39,7 @@ def table_fingerprint(
     *,
     problems: Sequence[Problem],
     prompts: Iterable[str],
-    script: Iterable[Turn],
+    correction: str,
     stop: Sequence[str],
     weights: Mapping[str, Any],
     evaluation: Mapping[str, Any],
@@ -50,7 +50,7 @@ def table_fingerprint(
         {
             "problems": problem_contents(problems),
             "prompts": digest(list(prompts)),
-            "correction": [turn.text for turn in script],
+            "correction": correction,
             "stop": list(stop),
             "weights": dict(weights),
             "evaluation": dict(evaluation),
@@ -60,18 +60,19 @@ def table_fingerprint(
 
 
 def row_fingerprint(
-    config: Mapping[str, Any], *, script: Iterable[Turn], training_problems: Sequence[Problem] | None
+    config: Mapping[str, Any], *, turns: Iterable[Turn], training_problems: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What must be equal for two seeds to be averaged. `training_problems` is None for a method that does not train."""
+    """What must be equal for two seeds to be averaged. `training_problems` are their contents,
+    None for a method that does not train; `turns` is what the user says for a second attempt."""
     held = claimed(config)
     row = {
         "method": _nameless(held["method"]),
-        "script": [asdict(turn) for turn in script],
+        "turns": [asdict(turn) for turn in turns],
         "model": _nameless(held["model"]),
     }
     if training_problems is not None:
         row["training"] = held["training"]
-        row["training_problems"] = problem_contents(training_problems)
+        row["training_problems"] = dict(training_problems)
     return _plain(row)
 
 

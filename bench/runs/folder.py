@@ -1,7 +1,7 @@
 """Run folders: facts on disk, written so that a crash at any moment loses at most what was under way.
 
     results/runs/<method>/<task>/<model>/<variant>/seed<k>/
-      config.json                the claim on this folder; another configuration is refused once something is produced
+      config.json                what this folder is of; another configuration is refused once something is produced
       inputs.json                what stood at the configuration's paths: digests and revisions of weights and data
       train.jsonl                a line per update
       sessions.jsonl             a line per start or restart of its training: when, where, by which code and command
@@ -30,7 +30,8 @@ from pyarrow.parquet import read_schema
 
 from bench.episode import Episode
 from bench.files import write_file, write_folder
-from bench.runs.lock import LOCK, check_claim, has_produced, held, not_writable, refuse_held
+from bench.runs.lock import LOCK, check_config, check_not_held, has_produced, held, not_writable
+from bench.runs.manifest import Manifest, read_manifest, write_manifest
 from bench.runs.parts import Parts, write_rows
 from bench.runs.records import rows_of
 from bench.runs.tracking import Tracker
@@ -56,8 +57,16 @@ class RunKey:
         return results / "runs" / self.method / self.task / self.model / self.variant / f"seed{self.seed}"
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """training.json: that training has finished, and what it cost."""
+
+    usage: dict[str, int]  # bench.rollout.Usage
+    seconds: float  # of the process that finished it
+
+
 class Run:
-    """One claimed folder, from `Run.claim`; what training and evaluation may write."""
+    """One locked folder, from `Run.lock`; what training and evaluation may write."""
 
     def __init__(self, key: RunKey, folder: Path) -> None:
         self.key = key
@@ -66,7 +75,7 @@ class Run:
 
     @staticmethod
     @contextmanager
-    def claim(key: RunKey, results: Path, config: Mapping[str, Any]) -> Iterator[Run]:
+    def lock(key: RunKey, results: Path, config: Mapping[str, Any]) -> Iterator[Run]:
         """Hold the folder while the context lasts.
 
         Raises ValueError if another process holds it or another configuration made it, and where it cannot be written.
@@ -78,7 +87,7 @@ class Run:
         except OSError as error:
             raise ValueError(not_writable(folder, error)) from None
         with held(folder):
-            check_claim(folder, config)
+            check_config(folder, config)
             if not has_produced(folder):
                 for other in ("inputs.json", "sessions.jsonl", "wandb/id"):
                     (folder / other).unlink(missing_ok=True)
@@ -87,15 +96,15 @@ class Run:
 
     @staticmethod
     def check(key: RunKey, results: Path, config: Mapping[str, Any]) -> None:
-        """Raise the errors that `claim` would, as far as they show without claiming."""
+        """Raise the errors that `lock` would, as far as they show without locking."""
         try:
             results.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=results):
                 pass
         except OSError as error:
             raise ValueError(not_writable(results, error)) from None
-        check_claim(key.folder(results), config)
-        refuse_held(key.folder(results))
+        check_config(key.folder(results), config)
+        check_not_held(key.folder(results))
 
     def bind(self, inputs: Mapping[str, Any]) -> None:
         """Note what the run is made from; raises ValueError where the folder was made from something else.
@@ -123,17 +132,17 @@ class Run:
         return self.folder / "weights"
 
     @property
-    def training(self) -> dict[str, Any] | None:
+    def training(self) -> TrainingRecord | None:
         """What training recorded when it finished; None before."""
-        return _read_json(self.folder / "training.json")
+        record = _read_json(self.folder / "training.json")
+        return None if record is None else TrainingRecord(**record)
 
-    def finish_training(self, save: Callable[[Path], None] | None, record: Mapping[str, Any]) -> None:
-        """Write the weights (none for a method that trains nothing), then the record that says so; drop the state."""
-        if save is not None:
-            write_folder(self.weights, save)
+    def finish_training(self, save: Callable[[Path], None], record: TrainingRecord) -> None:
+        """Write the weights, then the record that says so; drop what only training needs."""
+        write_folder(self.weights, save)
         self.tracker.sync()
-        write_file(self.folder / "training.json", json.dumps(record, indent=2).encode())
-        for leftover in ("state", "best", "collected"):
+        write_file(self.folder / "training.json", json.dumps(asdict(record), indent=2).encode())
+        for leftover in ("state", "best", "collected", "stages"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
 
     def best_weights(self, stage: str, step: int) -> Path:
@@ -149,17 +158,23 @@ class Run:
             if other != self.best_weights(stage, step):
                 shutil.rmtree(other)
 
+    def stage_weights(self, stage: str) -> Path:
+        """Where the weights that a stage ended with wait for a later stage that starts from them."""
+        return self.folder / "stages" / stage
+
+    def save_stage_weights(self, stage: str, save: Callable[[Path], None]) -> None:
+        write_folder(self.stage_weights(stage), save)
+
     def collected(self, stage: str) -> Path:
         """Where the conversations that a stage samples wait to be trained on; gone once training has finished."""
         return self.folder / "collected" / stage
 
-    def save_training_data(self, stage: str, episodes: Sequence[Episode]) -> None:
+    def save_training_data(self, stage: str, episodes: Sequence[Episode], *, num_attempts: int) -> None:
         """The conversations that a method imitates, in the rows of an evaluation: the paper's Figures 4b and 4c."""
-        if not episodes:
-            return
         path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
         starts = range(0, len(episodes), _ROWS_AT_ONCE)
-        write_rows(path, (rows_of(episodes[start : start + _ROWS_AT_ONCE]) for start in starts))
+        chunks = (episodes[start : start + _ROWS_AT_ONCE] for start in starts)
+        write_rows(path, (rows_of(chunk, num_attempts=num_attempts) for chunk in chunks))
 
     @property
     def progress(self) -> dict[str, Any] | None:
@@ -172,10 +187,10 @@ class Run:
         assert progress is not None, "there is no checkpoint"
         return self.folder / "state" / progress["files"]
 
-    def save_progress(self, save: Callable[[Path], None], record: Mapping[str, Any]) -> None:
+    def save_progress(self, save: Callable[[Path], None], record: Mapping[str, Any], *, update: int) -> None:
         """A checkpoint: its files go to a new folder, then progress.json turns to it, then older folders go."""
         state = self.folder / "state"
-        files = f"update{record['update']}"
+        files = f"update{update}"
         write_folder(state / files, save)
         self.tracker.sync()
         write_file(state / "progress.json", json.dumps({**record, "files": files}).encode())
@@ -183,25 +198,27 @@ class Run:
             if old.is_dir() and old.name != files:
                 shutil.rmtree(old)
 
-    def manifest(self, evaluation: str) -> dict[str, Any] | None:
+    def manifest(self, evaluation: str) -> Manifest | None:
         """What a finished evaluation recorded; None if it has not finished."""
-        return _read_json(self.folder / evaluation / "manifest.json")
+        return read_manifest(self.folder / evaluation)
 
-    def parts(self, evaluation: str, asked: Mapping[str, Any]) -> Parts:
-        """Where an evaluation that is under way collects its conversations; `asked` says what it is of."""
-        return Parts(self.folder / evaluation / "parts", asked)
+    def parts(self, evaluation: str, made_from: Mapping[str, Any]) -> Parts:
+        """Where an evaluation that is under way collects its conversations; `made_from` says what they depend on."""
+        return Parts(self.folder / evaluation / "parts", made_from)
 
-    def finish_evaluation(self, evaluation: str, parts: Parts, manifest: Mapping[str, Any]) -> pd.DataFrame:
-        """Join the parts, write the manifest, delete the parts; the rows without their answers, which are long."""
+    def join_parts(self, evaluation: str, parts: Parts) -> pd.DataFrame:
+        """Write an evaluation's files; the rows without their answers, which are long."""
         folder = self.folder / evaluation
         path = folder / "episodes.parquet"
         write_rows(path, parts.rows())
         frame = pd.read_parquet(path, columns=[name for name in read_schema(path).names if "answer" not in name])
         write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
-        record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, "num_rows": len(frame), **manifest}
-        write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())
-        parts.delete()
         return frame
+
+    def finish_evaluation(self, parts: Parts, manifest: Manifest) -> None:
+        """To be called when the parts are joined: with the manifest the evaluation is finished."""
+        write_manifest(self.folder / manifest.evaluation, manifest)
+        parts.delete()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,18 +236,11 @@ class RunFolder:
         """The finished ones."""
         return tuple(sorted(manifest.parent.name for manifest in self.path.glob("*/manifest.json")))
 
-    def manifest(self, evaluation: str) -> dict[str, Any]:
-        """Raises ValueError where it is damaged, or a later version of this project wrote it."""
-        path = self.path / evaluation / "manifest.json"
-        manifest = _read_object(path)
-        lacking = [key for key in ("schema_version", "num_rows") if not isinstance(manifest.get(key), int)]
-        if lacking:
-            raise ValueError(f"{path} is damaged (it has no {lacking[0]}); delete its folder and run again")
-        if manifest["schema_version"] > SCHEMA_VERSION:
-            raise ValueError(
-                f"{self.path / evaluation} has schema version {manifest['schema_version']}, this code reads up to "
-                f"{SCHEMA_VERSION}: update the code"
-            )
+    def manifest(self, evaluation: str) -> Manifest:
+        """Raises ValueError where it is damaged, or another version of this project wrote it."""
+        manifest = read_manifest(self.path / evaluation)
+        if manifest is None:
+            raise ValueError(f"{self.path / evaluation} has no manifest.json; delete it and run again")
         return manifest
 
     def episodes(self, evaluation: str) -> pd.DataFrame:
@@ -240,14 +250,14 @@ class RunFolder:
             frame = pd.read_parquet(path)
         except (OSError, ArrowInvalid) as error:
             raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
-        expected = self.manifest(evaluation)["num_rows"]
+        expected = self.manifest(evaluation).num_rows
         if len(frame) != expected:
             raise ValueError(f"{self.path / evaluation}: {len(frame)} episodes where the manifest says {expected}")
         return frame.assign(**asdict(self.key), evaluation=evaluation)
 
 
 def find_runs(results: Path) -> list[RunFolder]:
-    """Every claimed run folder under `results`, in the order of their paths."""
+    """Every run folder under `results`, in the order of their paths."""
     runs = []
     for config in sorted((results / "runs").glob("*/*/*/*/seed*/config.json")):
         method, task, model, variant, seed = config.parent.relative_to(results / "runs").parts

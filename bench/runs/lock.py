@@ -16,25 +16,25 @@ from bench.runs.fingerprints import claimed, differences
 
 LOCK = ".lock"
 
-# What a run that failed early leaves behind; everything else in its folder is something produced.
+# What a run that failed early leaves; everything else in its folder is something produced.
 _NOT_PRODUCED = {"config.json", "inputs.json", "sessions.jsonl", "failure.txt", LOCK, "wandb"}
 
 
-def check_claim(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise ValueError, naming the cure, if another configuration has produced what is in `folder`."""
+def check_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise ValueError, with a hint, if another configuration has produced what is in `folder`."""
     path = folder / "config.json"
     if not path.exists() or not has_produced(folder):
         return
     made_by = json.loads(path.read_text(encoding="utf-8"))
     # Through JSON, so that tuples and lists, or 1 and 1.0 in YAML, compare as they are stored.
-    asked = json.loads(json.dumps(config))
-    differing = [key for key, _, _ in differences(claimed(made_by), claimed(asked))]
+    requested = json.loads(json.dumps(config))
+    differing = [key for key, _, _ in differences(claimed(made_by), claimed(requested))]
     if differing:
         raise ValueError(
             f"{folder} was made by another configuration, which differs in {', '.join(differing)}; "
             "set variant=<name> to keep both, or delete that folder"
         )
-    paths = [str(each.get("model", {}).get("path", "")) for each in (made_by, asked)]
+    paths = [str(each.get("model", {}).get("path", "")) for each in (made_by, requested)]
     if paths[0] != paths[1] and all(map(_is_hub_id, paths)):
         raise ValueError(
             f"{folder} was made with model.path={paths[0]}, and {paths[1]} would share its name; "
@@ -46,15 +46,15 @@ def check_claim(folder: Path, config: Mapping[str, Any]) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Keep other processes out of `folder` while the context lasts. Raises ValueError, naming who holds it.
 
-    A lock that another process looked at for a moment (`refuse_held`) is waited for.
+    A lock that another process looked at for a moment (`check_not_held`) is waited for.
     """
     with (folder / LOCK).open("a+") as lock:
-        for patience in (0.1, 0.3, 0.0):
+        for pause in (0.1, 0.3, 0.0):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                time.sleep(patience)
+                time.sleep(pause)
         else:
             raise ValueError(_held_by(folder))
         lock.truncate(0)
@@ -63,7 +63,7 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def refuse_held(folder: Path) -> None:
+def check_not_held(folder: Path) -> None:
     """Raise ValueError, naming who holds it, if another process works in `folder` now."""
     if not (folder / LOCK).is_file():
         return
@@ -84,7 +84,7 @@ def _is_hub_id(path: str) -> bool:
 
 
 def has_produced(folder: Path) -> bool:
-    """Whether a run has left more than its claim: one that failed before that claims nothing."""
+    """Whether a run has left more than its lock and its configuration: one that failed before that binds nobody."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return any(name not in _NOT_PRODUCED and not name.endswith(".tmp") for name in names)
 

@@ -1,6 +1,6 @@
 """An evaluation under way: its conversations go to disk part by part, so that a kill costs one part and not all.
 
-<evaluation>/parts/asked.json                       what the parts are of; parts of anything else are deleted
+<evaluation>/parts/made_from.json                   what the parts depend on; parts of anything else are deleted
 <evaluation>/parts/<k>.parquet <k>.jsonl.gz <k>.json    rows, transcripts, and last what the part cost
 """
 
@@ -10,6 +10,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,32 +25,41 @@ from bench.runs.records import rows_of, transcript_row
 _JOINED_AT_ONCE = 16  # parts; a parquet file of very small row groups is large and slow to read
 
 
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    start: str  # UTC
+    seconds: float
+    sampled_tokens: int
+
+
 class Parts:
-    def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, made_from: Mapping[str, Any]) -> None:
         self._folder = folder
-        record = json.dumps(asked, sort_keys=True).encode()
-        path = folder / "asked.json"
+        record = json.dumps(made_from, sort_keys=True).encode()
+        path = folder / "made_from.json"
         if not path.exists() or path.read_bytes() != record:
             shutil.rmtree(folder, ignore_errors=True)
             write_file(path, record)
-        self.costs: list[dict[str, Any]] = []  # of each part so far
+        self.costs: list[PartCost] = []  # of each part so far
 
     def take_next(self) -> bool:
         """Whether the next part is on disk already; if so it counts."""
         path = self._path("json")
         if not path.exists():
             return False
-        self.costs.append(json.loads(path.read_bytes()))
+        self.costs.append(PartCost(**json.loads(path.read_bytes())))
         return True
 
-    def write_next(self, episodes: Sequence[Episode], prompts: Mapping[str, str], cost: Mapping[str, Any]) -> None:
-        """`prompts` is the first user message by problem id."""
-        write_rows(self._path("parquet"), [rows_of(episodes)])
+    def write_next(
+        self, episodes: Sequence[Episode], prompts: Mapping[str, str], cost: PartCost, *, num_attempts: int
+    ) -> None:
+        """`prompts` is the first user message by problem id; rows are of `num_attempts` attempts (`episode_row`)."""
+        write_rows(self._path("parquet"), [rows_of(episodes, num_attempts=num_attempts)])
         rows = (transcript_row(episode, prompts[episode.problem.id]) for episode in episodes)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_file(self._path("jsonl.gz"), gzip.compress(lines.encode(), mtime=0))
-        write_file(self._path("json"), json.dumps(cost).encode())
-        self.costs.append(dict(cost))
+        write_file(self._path("json"), json.dumps(asdict(cost)).encode())
+        self.costs.append(cost)
 
     def rows(self) -> Iterator[pa.Table]:
         """The parts' rows, some parts at a time."""

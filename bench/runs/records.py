@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 from rapidfuzz.distance import Indel, Levenshtein
 
-from bench.episode import Attempt, Episode, Grade
+from bench.episode import ATTEMPT, Attempt, Episode, Grade
 
 
 def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[str, Any]:
     """A row of episodes.parquet: facts per attempt t = 1, 2, ..., and how attempt t differs from t − 1.
 
-    A conversation of fewer than `num_attempts` attempts ended early: the last one stands for those it lacks, at no cost.
+    A conversation of fewer than `num_attempts` attempts ended early: its last one stands for those it lacks, at no cost.
 
     The edit ratio is the edit distance over the total length of both texts for the indel distance, which counts a
     substitution as two (what the paper's axis implies), and over the longer length for Levenshtein's.
@@ -74,10 +74,9 @@ def row_schema(num_attempts: int) -> pa.Schema:
     return pa.schema(fields)
 
 
-def rows_of(episodes: Sequence[Episode]) -> pa.Table:
-    """Their rows; raises ValueError for no episodes, and where the episodes differ in their number of attempts."""
-    (num_attempts,) = {len(episode.attempts) for episode in episodes}
-    return pa.Table.from_pylist(list(map(episode_row, episodes)), schema=row_schema(num_attempts))
+def rows_of(episodes: Sequence[Episode], *, num_attempts: int) -> pa.Table:
+    rows = [episode_row(episode, num_attempts=num_attempts) for episode in episodes]
+    return pa.Table.from_pylist(rows, schema=row_schema(num_attempts))
 
 
 def answer_changed(before: Attempt, after: Attempt) -> bool:
@@ -96,7 +95,11 @@ def transcript_row(episode: Episode, prompt: str) -> dict[str, Any]:
         "attempts": [attempt.completion.text for attempt in episode.attempts],
         "grades": [verdict.grade.value for verdict in verdicts],
         "failures": [verdict.failure for verdict in verdicts],
-        "replies": [{"kind": reply.kind, "text": reply.completion.text} for reply in episode.replies],
+        "reflections": [
+            {"kind": reply.kind, "place": place, "text": reply.completion.text}
+            for place, reply in enumerate(episode.replies)
+            if reply.kind != ATTEMPT
+        ],
     }
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from bench.episode import Problem, Turn
+from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
 from bench.mini import code_world as code
@@ -76,9 +76,6 @@ class HumanEval:
         if problem.id.startswith("mbpp/"):
             return self.training.prompt(problem)
         return fill(self.prompt_template, question=problem.question)
-
-    def script(self) -> tuple[Turn, ...]:
-        return (Turn(self.correction),)
 
     def verifier(self, grading: Grading) -> Verifier:
         return self.training.verifier(grading)

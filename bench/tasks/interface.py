@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from bench.episode import Problem, Turn
+from bench.episode import Problem
 from bench.grading.verifier import Grading, Verifier
 
 SPLITS = ("train", "dev", "test")
@@ -29,6 +29,11 @@ class Task(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def correction(self) -> str:
+        """What the user says after an attempt to get another: it never tells whether the attempt was right."""
+        ...
 
     @property
     def stop_strings(self) -> Sequence[str]:
@@ -55,10 +60,6 @@ class Task(Protocol):
 
     def prompt(self, problem: Problem) -> str:
         """The first user message. Never holds the gold, nor a test that is not meant to be shown."""
-        ...
-
-    def script(self) -> tuple[Turn, ...]:
-        """What the user says after the first attempt: by default one turn that asks for a correction."""
         ...
 
     def verifier(self, grading: Grading) -> Verifier:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from bench.episode import Problem, Turn
+from bench.episode import Problem
 from bench.grading.answers.extraction import extract_answer
 from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading, Verifier
@@ -71,9 +71,6 @@ class Math:
 
     def prompt(self, problem: Problem) -> str:
         return fill(self.prompt_template, question=problem.question)
-
-    def script(self) -> tuple[Turn, ...]:
-        return (Turn(self.correction),)
 
     def verifier(self, grading: Grading) -> Verifier:
         return AnswerVerifier(grading)

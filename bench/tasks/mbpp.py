@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from bench.episode import Problem, Turn
+from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
@@ -104,9 +104,6 @@ class Mbpp:
         if self._loaded.shots is None:
             return fill(self.completion_template, question=problem.question)
         return self._loaded.shots + fill(self.prompt_template, question=problem.question)
-
-    def script(self) -> tuple[Turn, ...]:
-        return (Turn(self.correction),)
 
     def verifier(self, grading: Grading) -> Verifier:
         return ProgramVerifier(grading)

@@ -11,7 +11,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class AlertThresholds:
-    """Thresholds on a step's metrics. Crossing one is reported in the log, in train.jsonl and in W&B, when it begins."""
+    """Thresholds on a step's metrics. Crossing one is reported, in the log, train.jsonl and W&B, when it begins."""
 
     answer_change_below: float = 0.05  # collapse: asked again, the model repeats itself (the paper's Figure 6)
     entropy_below: float = 0.01  # nats per token: nothing is left to explore

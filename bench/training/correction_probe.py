@@ -71,4 +71,3 @@ class CorrectionProbe:
             prefilled_attempts=firsts,
         )
         return fmean(episode.rewards[-1] for episode in episodes)
-

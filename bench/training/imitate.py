@@ -51,7 +51,7 @@ class ImitateLoop:
                 f"{self.name}: no conversation qualified for fine-tuning; sample more "
                 "(training.sft.samples_per_problem) or use a model that is sometimes right"
             )
-        trainer.run.save_training_data(self.name, self._episodes)
+        trainer.run.save_training_data(self.name, self._episodes, num_attempts=stage.num_attempts)
         self.num_updates = stage.num_updates or self._batches_per_epoch * self._config.num_epochs
         if stage.start_from == BASE:
             trainer.policy.reset()

@@ -1,4 +1,4 @@
-"""REINFORCE with a leave-one-out baseline: what a `Reinforce` stage samples, how it is credited, which weights it keeps."""
+"""REINFORCE with a leave-one-out baseline: what a stage samples, what its replies earn, which weights it keeps."""
 
 from __future__ import annotations
 

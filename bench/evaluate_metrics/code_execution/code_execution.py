@@ -1,6 +1,7 @@
 """Sandboxed unit tests for the `evaluate` library: evaluate.load("bench/evaluate_metrics/code_execution").
 
-The verdict is formed outside the candidate's process; `bench.grading.programs.verifier` says how. Needs this project installed.
+The verdict is formed outside the candidate's process; `bench.grading.programs.verifier` says how. Needs this project
+installed.
 """
 
 from __future__ import annotations

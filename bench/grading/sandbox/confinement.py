@@ -156,8 +156,9 @@ def probe(without: tuple[str, ...]) -> tuple[str, ...]:
 
 def _layers_of_child(prefix: tuple[str, ...], without: tuple[str, ...]) -> tuple[str, ...]:
     code = (
-        f"import sys, json; sys.path.append({str(Path(__file__).parents[2])!r}); from bench.grading.sandbox import confinement; "
-        f"print(json.dumps(confinement.confine(memory_mb=1024, readable=confinement.program_files(), without={without!r})))"
+        f"import sys, json; sys.path.append({str(Path(__file__).parents[2])!r}); "
+        "from bench.grading.sandbox.confinement import confine, program_files; "
+        f"print(json.dumps(confine(memory_mb=1024, readable=program_files(), without={without!r})))"
     )
     command = [*prefix, sys.executable, "-I", "-c", code]
     environment = {"LC_ALL": "C.UTF-8"}
