@@ -168,7 +168,7 @@ def expected_update(
     played = conversations(learner.model, reference)
     if offline:
         mass = [(each.reference_logprobs[0] + each.logprobs[1]).exp().item() for each in played]
-        episodes = [replace(each.episode, given=1) for each in played]
+        episodes = [replace(each.episode, num_prefilled=1) for each in played]
     else:
         mass, episodes = [each.probability for each in played], [each.episode for each in played]
     # Each in a group of its own: the KL's baseline compares samples that were drawn together, and these were not.
@@ -182,7 +182,7 @@ def expected_update(
         versus = [(assign(episode, other), q) for other, q in others.values()]
         # The surrogate is linear in weights and coefficients, so scaling by N·p turns its mean into the expectation.
         scale = len(played) * p
-        columns = zip(*(credit.weights for credit, _ in versus), strict=True)
+        columns = zip(*(credit.advantages for credit, _ in versus), strict=True)
         weights = tuple(
             scale * sum(weight * q for weight, (_, q) in zip(column, versus, strict=True)) for column in columns
         )
@@ -214,7 +214,7 @@ def expected_update_of_pairs(
         # An unordered pair of two different samples stands for two; the surrogate is linear, see `expected_update`.
         scale = num_credits * p * q / (2 if one is other else 1)
         for credit in assign([replace(one, problem=problem), replace(other, problem=problem)]):
-            weights, kl = (tuple(scale * value for value in row) for row in (credit.weights, credit.kl))
+            weights, kl = (tuple(scale * value for value in row) for row in (credit.advantages, credit.kl_coefs))
             credits.append(TrainingSample(credit.episode, weights, kl))
     assert len(credits) == num_credits
     learner.model.zero_grad()

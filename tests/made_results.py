@@ -88,7 +88,7 @@ def make_run(
         episodes.append(make_episode(f"{task}/{number}", grades, level=f"Level {number % 5 + 1}", rng=rng))
     key = RunKey(method=method, task=task, model=model, variant=variant, seed=seed)
     config = {"method": {"name": method}, "task": {"name": task, "source": source}, "model": {"name": model}}
-    with Run.claim(key, results, config) as run:
+    with Run.lock(key, results, config) as run:
         for update in range(num_updates if method != "base" else 0):
             stage = "stage1" if update < num_updates // 2 else "stage2"
             grown = update / num_updates

@@ -64,8 +64,8 @@ MUTANTS = (
     Mutant(
         "rewards never multiply a log-probability",
         "bench/models/loss.py",
-        "- weights_N * logprobs_N).sum()",
-        "- weights_N.abs().mean() * logprobs_N).sum()",
+        "- advantages_N * logprobs_N).sum()",
+        "- advantages_N.abs().mean() * logprobs_N).sum()",
     ),
     Mutant(
         "advantages are detached from their episodes",
@@ -148,19 +148,19 @@ MUTANTS = (
     Mutant(
         "the KL coefficient is unused",
         "bench/models/loss.py",
-        "(kl_coefficients_N * (direct_N + logprobs_N * score_N)",
-        "(0.0 * kl_coefficients_N * (direct_N + logprobs_N * score_N)",
+        "(kl_coefs_N * (direct_N + logprobs_N * score_N)",
+        "(0.0 * kl_coefs_N * (direct_N + logprobs_N * score_N)",
     ),
     Mutant(
         "one KL coefficient for all attempts",
         "bench/models/policy.py",
-        "kl_coefficients_N = scores.per_token([credit.kl for credit in batch])",
-        "kl_coefficients_N = scores.per_token([(credit.kl[0],) * len(credit.kl) for credit in batch])",
+        "kl_coefs_N = scores.per_token([credit.kl_coefs for credit in batch])",
+        "kl_coefs_N = scores.per_token([(credit.kl_coefs[0],) * len(credit.kl_coefs) for credit in batch])",
     ),
     Mutant(
         "the KL of later tokens is not the prefix's business",
         "bench/models/loss.py",
-        "to_come_N = still_to_come(kl_N.detach(), attempts_N)",
+        "to_come_N = still_to_come(kl_N.detach(), replies_N)",
         "to_come_N = kl_N.detach()",
     ),
     Mutant(

@@ -12,7 +12,7 @@ from bench.runs.folder import find_runs, log_of
 from bench.training.adaptive_kl import MAX_SCALE, AdaptiveKLCoef
 
 QUICK = ["tracking=none", "task.num_test=2", "training.rl.num_steps=6", "training.rl.problems_per_step=2"]
-QUICK += ["training.rl.window=2", "method.stage1_fraction=0.5"]
+QUICK += ["training.rl.checkpoint_every=2", "method.stage1_fraction=0.5"]
 
 
 @given(

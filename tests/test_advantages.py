@@ -67,7 +67,7 @@ def test_with_discount_later_rewards_reach_earlier_attempts():
 def test_credits_compare_samples_of_one_problem_and_of_no_other():
     played = [episode((0, 1), problem="a"), episode((1, 1), problem="a", sample=1)]
     played += [episode((1, 0), problem="b"), episode((1, 0), problem="b", sample=1)]
-    stage = Stage("s", num_steps=1, script=(), reward=lambda row: progress_reward(row, alpha=10.0), kl=(0.1, 0.01))
+    stage = Stage("s", num_steps=1, next_turn=ASK_AGAIN, num_attempts=1, reward=lambda row: progress_reward(row, alpha=10.0), kl=(0.1, 0.01))
     credits = assign(played, stage, samples=2)
-    assert [credit.weights for credit in credits] == [(-1.0, 10.0), (1.0, -10.0), (0.0, 0.0), (0.0, 0.0)]
-    assert {credit.kl for credit in credits} == {(0.1, 0.01)}
+    assert [credit.advantages for credit in credits] == [(-1.0, 10.0), (1.0, -10.0), (0.0, 0.0), (0.0, 0.0)]
+    assert {credit.kl_coefs for credit in credits} == {(0.1, 0.01)}

@@ -112,7 +112,7 @@ def test_a_sweep_without_jobs_or_without_end_is_refused(values: str, capsys: pyt
         (["model=transformers", "model.path=/no/such/model"], "no such folder"),
         (["model=replay", "model.path=/no/such/file.jsonl"], "no such file"),
         (["method=score", "training.rl.sampling.top_p=0.9"], "top_p=1"),
-        (["method=score", "training.rl.samples_per_problem=1"], "at least 2"),
+        (["method=score", "training.rl.group_size=1"], "at least 2"),
         (["results=/proc/nowhere"], "set results=<another folder>"),
         (["jobs=-1"], "set jobs=0 for one per GPU or core"),
         (["task.num_test=0"], "task.num_test must be positive, not 0"),
@@ -203,7 +203,7 @@ def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     plan = compose_plan([f"results={tmp_path}"])
-    with Run.claim(plan.key, tmp_path, plan.config):
+    with Run.lock(plan.key, tmp_path, plan.config):
         assert f"process {os.getpid()} on {socket.gethostname()} is working in " in refused(
             capsys, f"results={tmp_path}"
         )

@@ -97,7 +97,7 @@ PROBLEMS = [Problem(f"p{number}", f"question {number}", "right") for number in r
 def collected(
     folder: Path, *, temperature: float = 1.0, num_samples: int = 2, task: Riddles | None = None
 ) -> Collection:
-    with Run.claim(RunKey("method", "riddles", "scripted", "main", 0), folder, {}) as run:
+    with Run.lock(RunKey("method", "riddles", "scripted", "main", 0), folder, {}) as run:
         return collect(
             Scripted(["right", "wrong", "worse"]),
             RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0),

@@ -18,7 +18,7 @@ from bench.runs.folder import Run, find_runs, load_episodes, log_of
 from bench.training import reinforce as reinforce_module
 
 ANSWER = "Final Answer: The final answer is ${}$. I hope it is correct."
-QUICK = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.window=2", "tracking=none"]
+QUICK = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.checkpoint_every=2", "tracking=none"]
 QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
 
 
@@ -132,7 +132,7 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     pd.testing.assert_frame_equal(timeless[0], timeless[1])
     texts = [gzip.decompress((run.path / "greedy" / "transcripts.jsonl.gz").read_bytes()) for run in (one, other)]
     assert texts[0] == texts[1]
-    assert one.manifest("greedy")["sampled_tokens"] == other.manifest("greedy")["sampled_tokens"] > 0
+    assert one.manifest("greedy").sampled_tokens == other.manifest("greedy").sampled_tokens > 0
     assert not (other.path / "greedy" / "parts").exists()
 
 
@@ -154,8 +154,8 @@ def test_an_evaluation_with_many_samples_plays_no_more_conversations_at_once(
 
 
 def trained_by(folder: Path, model: Path, *overrides: str) -> RunSpec:
-    quick = ["training.rl.num_steps=6", "training.rl.problems_per_step=2", "training.rl.samples_per_problem=2"]
-    quick += ["training.rl.window=2", "tracking=none", "task.num_test=4", "model.max_tokens=6", "training=mini"]
+    quick = ["training.rl.num_steps=6", "training.rl.problems_per_step=2", "training.rl.group_size=2"]
+    quick += ["training.rl.checkpoint_every=2", "tracking=none", "task.num_test=4", "model.max_tokens=6", "training=mini"]
     where = [f"results={folder}", "model=transformers", f"model.path={model}", "model.threads=1", "model.device=cpu"]
     return compose_plan(["method=score", *where, *quick, *overrides])
 
@@ -239,7 +239,7 @@ def test_the_dev_split_may_decide_instead_and_costs_nothing_of_the_budget(tmp_pa
     log = log_of(run)
     assert list(log.loc[log["selection/dev_accuracy"].notna(), "step"]) == [2, 4, 6]
     assert (
-        run.manifest("greedy")["budget"]["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.samples_per_problem
+        run.manifest("greedy").usage["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.group_size
     )
 
 
@@ -263,7 +263,7 @@ def test_probing_pair_sft_through_the_epoch_changes_neither_its_weights_nor_its_
         conduct(compose_plan([*asked, "training.sft.batch_size=2", f"results={results}"]))
         (run,) = find_runs(results)
         weights.append((run.path / "weights" / "model.safetensors").read_bytes())
-        budgets.append(run.manifest("greedy")["budget"])
+        budgets.append(run.manifest("greedy").usage)
         logs.append(log_of(run))
     assert weights[0] == weights[1]
     assert budgets[0] == budgets[1]
@@ -291,7 +291,7 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("training.rl.samples_per_problem=1", "needs at least 2"),
+        ("training.rl.group_size=1", "needs at least 2"),
         ("training.rl.sampling.top_p=0.8", "temperature=1 top_p=1 top_k=0"),
         ("training.rl.sampling.top_k=50", "temperature=1 top_p=1 top_k=0"),
         ("training.rl.sampling.temperature=0.7", "temperature=1 top_p=1 top_k=0"),

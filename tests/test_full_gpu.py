@@ -14,7 +14,7 @@ from bench.launch.slots import Slots
 from bench.models import policy as learner
 
 SMALL = ["method=score_stage1", "tracking=none", "task.num_train=4", "task.num_test=4", "training.rl.num_steps=2"]
-SMALL += ["training.rl.problems_per_step=2", "training.rl.samples_per_problem=2", "training.rl.window=1"]
+SMALL += ["training.rl.problems_per_step=2", "training.rl.group_size=2", "training.rl.checkpoint_every=1"]
 
 
 def run_here(plans: Sequence[RunSpec], _: Slots) -> list[RunSpec]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.episode import Problem, TrainingSample
 from bench.models.interface import KLEstimator
-from bench.models.logprobs import score
+from bench.models.logprobs import compute_logprobs
 from bench.models.loss import answered_for, others_mean, surrogate
 from bench.models.policy import TransformersPolicy
 from tests.enumeration import END, Conversation, conversations, enumerable_learner, objective_gradient, tiny_lm
@@ -88,21 +88,21 @@ def test_where_all_replies_diverge_alike_the_score_functions_part_vanishes():
     """Four samples of fifty tokens from a policy without memory: what is still to come is the same in all of them."""
     torch.manual_seed(0)
     theta_V, reference_V = torch.randn(5, requires_grad=True), torch.randn(5).log_softmax(0)
-    attempts_N = torch.arange(4).repeat_interleave(50)
+    replies_N = torch.arange(4).repeat_interleave(50)
 
     def draw(*, baseline: bool) -> torch.Tensor:
         log_V = theta_V.log_softmax(0)
         kl_N = (log_V.exp() * (log_V - reference_V)).sum().expand(200)
         sampled_N = torch.multinomial(log_V.exp().detach(), 200, replacement=True)
-        score_N = answered_for(kl_N, attempts_N, KLEstimator.exact)
+        score_N = answered_for(kl_N, replies_N, KLEstimator.exact)
         if baseline:
             groups_N = torch.zeros(200, dtype=torch.long)
             score_N = score_N - others_mean(score_N, groups_N=groups_N, positions_N=torch.arange(50).repeat(4))
         loss = surrogate(
             logprobs_N=log_V[sampled_N],
             kl_N=kl_N,
-            weights_N=torch.zeros(200),
-            kl_coefficients_N=torch.ones(200),
+            advantages_N=torch.zeros(200),
+            kl_coefs_N=torch.ones(200),
             score_N=score_N,
             estimator=KLEstimator.exact,
         )
@@ -135,7 +135,7 @@ def test_the_baseline_is_the_mean_over_other_attempts_that_reach_the_position(at
 def test_samples_that_diverge_alike_learn_from_their_own_positions_alone():
     learner = enumerable_learner(kl=KLEstimator.exact)
     one = firsts(learner)[-1][0]
-    scores = score(learner.model, REFERENCE, [one.episode], pad_id=END, estimator=KLEstimator.exact)
+    scores = compute_logprobs(learner.model, REFERENCE, [one.episode], pad_id=END, estimator=KLEstimator.exact)
     direct = torch.autograd.grad((KL[0] * scores.kl_N[scores.places_N == 0]).sum(), list(learner.model.parameters()))
     torch.testing.assert_close(
         gradient(learner, pair(one, one, "p", 1.0)), torch.cat([each.flatten() for each in direct])

@@ -21,7 +21,7 @@ SAMPLING = SamplingParams(temperature=1.0, max_tokens=8)
 def episodes(tiny_learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
     player = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
-    return player.play(tiny_learner, problems, script=(Turn("Again?"),), sampling=SAMPLING, num_samples=3, label="test")
+    return player.rollout(tiny_learner, problems, script=(Turn("Again?"),), sampling=SAMPLING, num_samples=3, seed_key="test")
 
 
 def begin(learner: TransformersPolicy, rate: float = 1e-2) -> None:
@@ -31,16 +31,16 @@ def begin(learner: TransformersPolicy, rate: float = 1e-2) -> None:
 def test_sampled_logprobs_are_the_learners_own_token_by_token(
     tiny_learner: TransformersPolicy, episodes: list[Episode]
 ):
-    scores = score(tiny_learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
+    scores = compute_logprobs(tiny_learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
     torch.testing.assert_close(scores.logprobs_N, scores.sampled_logprobs_N, atol=1e-4, rtol=0)
 
 
 def test_a_step_makes_rewarded_attempts_likelier(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     begin(tiny_learner)
     chosen = episodes[0]
-    before = score(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
+    before = compute_logprobs(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
     tiny_learner.update([TrainingSample(chosen, (0.0, 1.0), (0.0, 0.0))])
-    after = score(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
+    after = compute_logprobs(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
     second = before.places_N == 1
     assert after.logprobs_N[second].sum() > before.logprobs_N[second].sum()
 
@@ -50,10 +50,10 @@ def test_greedy_output_changes_after_a_large_change_of_weights(
 ):
     player = RolloutWorker(Riddles([episodes[0].problem]), EqualsGold(), seed=0)
     greedy = SamplingParams(temperature=0.0, max_tokens=8)
-    once = player.play(tiny_learner, [episodes[0].problem], script=(), sampling=greedy, label="a")[0]
+    once = player.rollout(tiny_learner, [episodes[0].problem], next_turn=ASK_AGAIN, num_attempts=1, sampling=greedy, seed_key="a")[0]
     begin(tiny_learner, rate=0.5)
     tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    twice = player.play(tiny_learner, [episodes[0].problem], script=(), sampling=greedy, label="a")[0]
+    twice = player.rollout(tiny_learner, [episodes[0].problem], next_turn=ASK_AGAIN, num_attempts=1, sampling=greedy, seed_key="a")[0]
     assert once.token_ids != twice.token_ids
 
 

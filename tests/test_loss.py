@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.episode import TrainingSample
 from bench.models.interface import KLEstimator
-from bench.models.logprobs import TokenLogprobs, score
+from bench.models.logprobs import TokenLogprobs, compute_logprobs
 from bench.models.loss import estimate_kl, exact_kl, still_to_come
 from bench.training.advantages import last_attempt_reward, progress_reward
 from bench.training.reinforce import Stage, assign
@@ -28,7 +28,7 @@ REFERENCE = tiny_lm(1)
 
 
 def stage(reward, kl: tuple[float, float]) -> Stage:
-    return Stage("stage", num_steps=1, script=(), reward=reward, kl=kl)
+    return Stage("stage", num_steps=1, next_turn=ASK_AGAIN, num_attempts=1, reward=reward, kl=kl)
 
 
 OBJECTIVES = {

@@ -126,7 +126,7 @@ def two_attempts(stage: Stage) -> Stage:
     """A one-attempt stage as one over two attempts whose second carries nothing: the enumeration has two."""
     if len(stage.kl) == 2:
         return stage
-    return Stage(stage.name, num_steps=1, script=(), reward=lambda row: (row[0], 0.0), kl=(*stage.kl, 0.0))
+    return Stage(stage.name, num_steps=1, next_turn=ASK_AGAIN, num_attempts=1, reward=lambda row: (row[0], 0.0), kl=(*stage.kl, 0.0))
 
 
 @pytest.mark.parametrize(("method", "number"), CASES)
@@ -177,12 +177,12 @@ def test_star_imitates_the_second_attempt_of_what_it_keeps_and_nothing_else(
 ):
     told = train(method, monkeypatch)
     assert len(told.imitated) == 3
-    everything = EnumeratedPlayer().play()
+    everything = EnumeratedPlayer().rollout()
     usable = [e for e in everything if e.rewards in kept and not e.attempts[-1].completion.truncated]
     for credits in told.imitated:
         assert [credit.episode for credit in credits] == usable
-        assert {credit.weights for credit in credits} == {(0.0, 1.0)}
-        assert {credit.kl for credit in credits} == {(0.0, 0.0)}
+        assert {credit.advantages for credit in credits} == {(0.0, 1.0)}
+        assert {credit.kl_coefs for credit in credits} == {(0.0, 0.0)}
     learner = enumerable_learner(kl=KLEstimator.exact)
     learner.backward(told.imitated[0])
     loss = sum(-each.logprobs[1] for each in conversations(learner.model, REFERENCE) if each.episode in usable)
@@ -213,13 +213,13 @@ def test_pair_sft_pairs_first_attempts_with_any_whole_correct_response_to_the_sa
     method: str, firsts: set[float], monkeypatch: pytest.MonkeyPatch
 ):
     (credits,) = train(method, monkeypatch).imitated
-    everything = EnumeratedPlayer().play()
+    everything = EnumeratedPlayer().rollout()
     attempts = [attempt for episode in everything for attempt in episode.attempts]
     correct = {a.completion.text for a in attempts if a.correct and not a.completion.truncated}
     assert len(credits) == sum(episode.rewards[0] in firsts for episode in everything)
     assert {credit.episode.rewards for credit in credits} == {(value, 1.0) for value in firsts}
     assert {credit.episode.attempts[1].completion.text for credit in credits} == correct
-    assert {credit.weights for credit in credits} == {(0.0, 1.0)}
+    assert {credit.advantages for credit in credits} == {(0.0, 1.0)}
     for credit in credits:
         start, stop = credit.episode.spans[1]
         assert credit.episode.token_ids[start:stop] == credit.episode.attempts[1].completion.token_ids

@@ -31,7 +31,7 @@ def test_the_values_of_table_5_are_what_score_trains_with(task: str, column: str
 @pytest.mark.parametrize("task", ["math", "mbpp"])
 def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: str, model: list[str]):
     training = compose_plan([f"task={task}", *model]).experiment.training
-    reinforced = training.rl.num_steps * training.rl.problems_per_step * training.rl.samples_per_problem
+    reinforced = training.rl.num_steps * training.rl.problems_per_step * training.rl.group_size
     for num_problems in (371, 1200, 12_000):
         assert training.collected(num_problems) == reinforced
         assert training.budget_missed(num_problems) is None
@@ -86,7 +86,7 @@ def test_supervised_methods_learn_with_reinforcements_rate_and_batch_at_the_pape
     for task in ("math", "mbpp", "humaneval"):
         training = compose_plan([f"task={task}", "training=paper"]).experiment.training
         assert training.sft.optimizer.learning_rate == training.rl.optimizer.learning_rate
-        assert training.sft.batch_size == training.rl.problems_per_step * training.rl.samples_per_problem
+        assert training.sft.batch_size == training.rl.problems_per_step * training.rl.group_size
 
 
 def test_the_ablations_differ_from_score_in_one_value_each():

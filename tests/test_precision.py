@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from bench.episode import Episode, Problem, SamplingParams, TrainingSample, Turn
 from bench.models.config import Precision, Transformers
 from bench.models.interface import KLEstimator, OptimizerConfig
-from bench.models.logprobs import score
+from bench.models.logprobs import compute_logprobs
 from bench.models.policy import TransformersPolicy
 from bench.rollout import RolloutWorker
 from tests.made_episodes import EqualsGold, Riddles
@@ -57,7 +57,7 @@ def played(learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
     player = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
     sampling = SamplingParams(temperature=1.0, max_tokens=8)
-    return player.play(learner, problems, script=(Turn("Again?"),), sampling=sampling, num_samples=3, label="test")
+    return player.rollout(learner, problems, script=(Turn("Again?"),), sampling=sampling, num_samples=3, seed_key="test")
 
 
 def credited(episodes: list[Episode], *, kl: float = 0.1) -> list[TrainingSample]:
@@ -86,7 +86,7 @@ def test_sampled_logprobs_are_the_learners_before_and_after_an_update(
     learner = begun(folders[family], dtype)
     for _ in range(2):
         episodes = played(learner)
-        scores = score(learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
+        scores = compute_logprobs(learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
         apart_N = (scores.logprobs_N - scores.sampled_logprobs_N).abs()
         assert scores.logprobs_N.dtype == torch.float32
         largest, mean = APART[dtype, family]

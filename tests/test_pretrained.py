@@ -62,7 +62,7 @@ def test_one_update_moves_the_float32_weights_by_its_rate_lowers_the_loss_and_le
     problems = [Problem("sum", "What is 2 + 2?", "4"), Problem("sky", "Name a colour of the sky.", "Blue")]
     sampling = SamplingParams(temperature=1.0, max_tokens=12)
     player = RolloutWorker(Riddles(problems, [Turn("Are you sure?")]), EqualsGold(), seed=0)
-    episodes = player.play(
+    episodes = player.rollout(
         learner, problems, script=[Turn("Are you sure?")], sampling=sampling, num_samples=2, label=""
     )
     credits = [TrainingSample(episode, weights=(0.0, 1.0), kl=(0.1, 0.1)) for episode in episodes]
@@ -99,7 +99,7 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     assert done.returncode == 0, done.stderr
     (run,) = find_runs(tmp_path)
     manifest, rows = run.manifest("greedy"), load_episodes(tmp_path).set_index("problem_id")
-    assert (manifest["num_problems"], manifest["asked"]["num_attempts"], manifest["token_unit"]) == (8, 2, "tokens")
+    assert (manifest["num_problems"], manifest["evaluation_config"]["num_attempts"], manifest["token_unit"]) == (8, 2, "tokens")
     assert manifest["sampled_tokens"] == rows[["tokens_1", "tokens_2"]].to_numpy().sum()
     assert (manifest["budget"]["updates"], len(rows)) == (0, 8)
     assert set(rows["grade_1"]) | set(rows["grade_2"]) <= set(Grade)
@@ -107,12 +107,12 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     assert stored.keys() == set(rows.index)
 
     task = compose_plan(asked).experiment.task
-    again = RolloutWorker(task, EqualsGold(), seed=0).play(
+    again = RolloutWorker(task, EqualsGold(), seed=0).rollout(
         learner,
         task.problems("test")[:3],
         script=task.script(),
         sampling=SamplingParams(temperature=0, max_tokens=128),
-        label="evaluation/greedy",
+        seed_key="evaluation/greedy",
     )
     for episode in again:
         texts = stored[episode.problem.id]["attempts"]

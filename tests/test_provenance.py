@@ -11,7 +11,7 @@ from bench.runs import provenance as provenance_module
 from bench.runs.folder import find_runs
 from bench.runs.provenance import session, sessions
 
-QUICK = ["training.rl.num_steps=2", "training.rl.problems_per_step=2", "training.rl.window=2", "task.num_test=2"]
+QUICK = ["training.rl.num_steps=2", "training.rl.problems_per_step=2", "training.rl.checkpoint_every=2", "task.num_test=2"]
 QUICK += ["model=scripted", "model.replies=[a]", "tracking=none", "method=score"]
 
 

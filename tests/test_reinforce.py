@@ -57,7 +57,7 @@ def test_windows_are_compared_by_the_stages_summed_reward_with_its_bonus(tmp_pat
     assert accuracy_gained.abs().max() > 0
     for stage in ("stage1", "stage2"):
         window = log[log["stage"] == stage]  # of two steps, and the stage's only one
-        assert window["selection/window_reward"].dropna().tolist() == pytest.approx([window["train/reward"].mean()])
+        assert window["selection/mean_reward"].dropna().tolist() == pytest.approx([window["train/reward"].mean()])
 
 
 def test_a_baseline_without_noise_of_the_past_changes_weights_and_no_reward(tmp_path: Path):
@@ -67,8 +67,8 @@ def test_a_baseline_without_noise_of_the_past_changes_weights_and_no_reward(tmp_
         logs.append(log_of(find_runs(tmp_path / baseline)[0]))
     assert logs[0]["train/reward"].tolist() == logs[1]["train/reward"].tolist()
     group = [episode(rewards) for rewards in ((0, 1), (1, 1))]
-    stage = Stage("x", num_steps=1, script=(), reward=lambda _: (9.0, 9.0), credited=tuple, kl=(0.0, 0.0))
-    assert [credit.weights for credit in assign(group, stage, samples=2)] == [(-1.0, 0.0), (1.0, 0.0)]
+    stage = Stage("x", num_steps=1, next_turn=ASK_AGAIN, num_attempts=1, reward=lambda _: (9.0, 9.0), credited=tuple, kl=(0.0, 0.0))
+    assert [credit.advantages for credit in assign(group, stage, samples=2)] == [(-1.0, 0.0), (1.0, 0.0)]
 
 
 @pytest.mark.parametrize("fraction", [0.3, 1.0])
@@ -77,7 +77,7 @@ def test_offline_first_attempts_are_paid_for_by_those_that_stage_two_does_not_sa
     for method, override in (("score", "score"), ("score_wo_online_turn1", f"method.offline_fraction={fraction}")):
         asked = [] if method == "score" else [override]
         conduct(scripted(tmp_path / method, f"method={method}", *asked))
-        budgets[method] = find_runs(tmp_path / method)[0].manifest("greedy")["budget"]
+        budgets[method] = find_runs(tmp_path / method)[0].manifest("greedy").usage
     plain, offline = budgets["score"], budgets["score_wo_online_turn1"]
     assert offline["updates"] == plain["updates"]
     for kind in ("sampled_episodes", "sampled_attempts"):

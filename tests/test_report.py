@@ -408,7 +408,7 @@ def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys
 def save_recording(results: Path, played: list[Episode]) -> None:
     key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
     manifest = {"token_unit": "characters", "budget": {}, "table": {"weights": {"recording": "0"}}, "row": {}}
-    with Run.claim(key, results, {"task": {"source": "local"}}) as run:
+    with Run.lock(key, results, {"task": {"source": "local"}}) as run:
         save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, manifest)
 
 
@@ -449,7 +449,7 @@ def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
     )
     problem = replace(whole.problem, gold="\\frac{1}{2}")
     key = RunKey(method="base", task="math", model="m", variant="main", seed=0)
-    with Run.claim(key, tmp_path, {"task": {"source": "local"}}) as run:
+    with Run.lock(key, tmp_path, {"task": {"source": "local"}}) as run:
         save_evaluation(run, "greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
     (cell,) = find_cells(tmp_path, evaluation="greedy")
     by_meaning = regraded(cell, grader="math_verify").estimates

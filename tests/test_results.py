@@ -29,7 +29,7 @@ def save(run: Run, *, problems: int = 3) -> None:
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         save(run)
     frame = load_episodes(tmp_path)
     assert frame[["method", "seed", "problem_id", "grade_1", "grade_2"]].values.tolist() == [
@@ -40,21 +40,21 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path):
 
 
 def test_another_configuration_is_refused_by_the_name_of_what_differs(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.log(update=1)
     other = {**CONFIG, "method": {"name": "score", "alpha": 1.0}}
-    with pytest.raises(ValueError, match=r"differs in method\.alpha; set variant="), Run.claim(KEY, tmp_path, other):
+    with pytest.raises(ValueError, match=r"differs in method\.alpha; set variant="), Run.lock(KEY, tmp_path, other):
         pass
     with pytest.raises(ValueError, match=r"method\.alpha"):
         Run.check(KEY, tmp_path, other)
 
 
 def test_a_run_that_has_produced_nothing_claims_nothing(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.bind({"weights": "a", "training problems": "b"})
         (run.folder / "failure.txt").write_text("ValueError")
     other = {**CONFIG, "method": {"name": "score", "alpha": 1.0}}
-    with Run.claim(KEY, tmp_path, other) as run:
+    with Run.lock(KEY, tmp_path, other) as run:
         run.bind({"weights": "a", "training problems": "others"})
         run.log(update=1)
     Run.check(KEY, tmp_path, other)
@@ -67,11 +67,11 @@ def with_model(**model: object) -> dict:
 
 
 def test_what_changes_memory_or_speed_alone_may_differ(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, with_model()) as run:
+    with Run.lock(KEY, tmp_path, with_model()) as run:
         run.log(update=1)
     quick = with_model(train_batch_tokens=8, sample_batch_tokens=8, device="cuda", threads=4)
     quick |= {"jobs": 8, "evaluations": {"greedy": {}, "sampled": {}}, "tracking": "none"}
-    with Run.claim(KEY, tmp_path, quick):
+    with Run.lock(KEY, tmp_path, quick):
         pass
     assert json.loads((run.folder / "config.json").read_text())["model"]["train_batch_tokens"] == 8
     with pytest.raises(ValueError, match=r"differs in model\.dtype"):
@@ -79,7 +79,7 @@ def test_what_changes_memory_or_speed_alone_may_differ(tmp_path: Path):
 
 
 def test_two_models_of_a_hub_that_share_a_name_do_not_share_a_folder(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, with_model()) as run:
+    with Run.lock(KEY, tmp_path, with_model()) as run:
         run.log(update=1)
     with pytest.raises(ValueError, match=r"unsloth/X would share its name; set model\.name=<name>"):
         Run.check(KEY, tmp_path, with_model(path="unsloth/X"))
@@ -88,19 +88,19 @@ def test_two_models_of_a_hub_that_share_a_name_do_not_share_a_folder(tmp_path: P
 @pytest.mark.parametrize(("changed", "cure"), [("weights", "model.name="), ("training problems", "variant=")])
 def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, cure: str, tmp_path: Path):
     inputs = {"weights": "a", "training problems": "b"}
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.bind(inputs)
         run.log(update=1)
         run.bind(inputs)
-    with Run.claim(KEY, tmp_path, CONFIG) as run, pytest.raises(ValueError, match=f"from other {changed} .* {cure}"):
+    with Run.lock(KEY, tmp_path, CONFIG) as run, pytest.raises(ValueError, match=f"from other {changed} .* {cure}"):
         run.bind({**inputs, changed: "others"})
 
 
 def test_two_processes_cannot_hold_one_folder(tmp_path: Path):
     with (
-        Run.claim(KEY, tmp_path, CONFIG),
+        Run.lock(KEY, tmp_path, CONFIG),
         pytest.raises(ValueError, match=r"process \d+ on .* is working in .*; wait for it, end it, or set"),
-        Run.claim(KEY, tmp_path, CONFIG),
+        Run.lock(KEY, tmp_path, CONFIG),
     ):
         pass
 
@@ -110,12 +110,12 @@ def test_a_results_folder_that_cannot_be_written_is_refused_with_the_cure(tmp_pa
     blocked.write_text("not a folder")
     with pytest.raises(ValueError, match="set results="):
         Run.check(KEY, blocked, CONFIG)
-    with pytest.raises(ValueError, match="set results="), Run.claim(KEY, blocked, CONFIG):
+    with pytest.raises(ValueError, match="set results="), Run.lock(KEY, blocked, CONFIG):
         pass
 
 
 def test_an_evaluation_without_manifest_is_not_finished(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         save(run)
         (run.folder / "greedy" / "manifest.json").unlink()
         assert run.manifest("greedy") is None
@@ -123,7 +123,7 @@ def test_an_evaluation_without_manifest_is_not_finished(tmp_path: Path):
 
 
 def test_episodes_that_disagree_with_their_manifest_are_refused(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         save(run)
         path = run.folder / "greedy" / "episodes.parquet"
         pd.read_parquet(path).head(2).to_parquet(path)
@@ -132,7 +132,7 @@ def test_episodes_that_disagree_with_their_manifest_are_refused(tmp_path: Path):
 
 
 def test_results_of_a_later_version_are_refused(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         save(run)
         path = run.folder / "greedy" / "manifest.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
@@ -141,7 +141,7 @@ def test_results_of_a_later_version_are_refused(tmp_path: Path):
 
 
 def test_a_torn_last_line_of_the_log_is_left_out(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.log(update=1, loss=0.5)
         run.log(update=2, loss=0.4)
         with (run.folder / "train.jsonl").open("a") as log:
@@ -150,7 +150,7 @@ def test_a_torn_last_line_of_the_log_is_left_out(tmp_path: Path):
 
 
 def test_a_checkpoint_replaces_the_one_before_it(tmp_path: Path):
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         for update in (10, 20):
             run.save_progress(touch, {"update": update})
         assert run.progress is not None
@@ -163,7 +163,7 @@ def test_a_crash_between_checkpoints_leaves_the_older_one(tmp_path: Path):
         (folder / "half").write_text("x")
         raise OSError(28, "No space left on device")
 
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.save_progress(touch, {"update": 10})
         with pytest.raises(OSError, match="No space left"):
             run.save_progress(crash, {"update": 20})
@@ -217,7 +217,7 @@ class Watched(Sequence[Episode]):
 
 def test_training_data_is_written_without_all_of_its_rows_in_memory(tmp_path: Path):
     episodes = Watched(2500)
-    with Run.claim(KEY, tmp_path, CONFIG) as run:
+    with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.save_training_data("star/1", episodes)
     assert 0 < episodes.most <= 1024
     frame = training_data_of(find_runs(tmp_path)[0])

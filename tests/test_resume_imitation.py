@@ -31,7 +31,7 @@ def plan(folder: Path, method: str) -> RunSpec:
     asked = ["tracking=none", "task.num_train=40", "task.num_test=4", "training.sft.samples_per_problem=3"]
     asked += ["training.sft.batch_size=4", "training.sft.checkpoint_every=2", "training.sft.probe_every=3"]
     asked += ["training.sft.probe_problems=4", "training.rl.num_steps=4", "training.rl.problems_per_step=2"]
-    return compose_plan([f"method={method}", "training.rl.window=2", f"results={folder}", *asked])
+    return compose_plan([f"method={method}", "training.rl.checkpoint_every=2", f"results={folder}", *asked])
 
 
 def outcome(folder: Path) -> tuple[Any, ...]:
@@ -39,7 +39,7 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     log = log_of(run).filter(regex="^(?!.*(seconds|time))")
     rows = load_episodes(folder).filter(regex="^(?!.*seconds)")
     weights = (run.path / "weights" / "model.safetensors").read_bytes()
-    return weights, log.to_csv(), rows.to_csv(), run.manifest("greedy")["budget"]
+    return weights, log.to_csv(), rows.to_csv(), run.manifest("greedy").usage
 
 
 @pytest.mark.parametrize("method", METHODS)

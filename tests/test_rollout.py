@@ -22,8 +22,8 @@ def player(seed: int = 0) -> RolloutWorker:
 
 
 def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner: TransformersPolicy):
-    once = player().play(tiny_learner, PROBLEMS, script=(), sampling=SAMPLING, label="x")
-    twice = player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x")
+    once = player().rollout(tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, seed_key="x")
+    twice = player().rollout(tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x")
     for short, long in zip(once, twice, strict=True):
         assert long.token_ids[: len(short.token_ids)] == short.token_ids
         for span, attempt in zip(long.spans, long.attempts, strict=True):
@@ -31,7 +31,7 @@ def test_the_ids_of_every_turn_are_a_prefix_of_the_next_bit_for_bit(tiny_learner
 
 
 def test_between_two_attempts_stands_the_bridge_and_nothing_else(tiny_learner: TransformersPolicy):
-    for episode in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
+    for episode in player().rollout(tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x"):
         (_, end), (start, last) = episode.spans
         turn_ended = episode.attempts[0].completion.turn_ended
         assert episode.token_ids[end:start] == tiny_learner.bridge("Again?", turn_ended=turn_ended)
@@ -42,8 +42,8 @@ def test_the_bridge_ends_the_turn_of_a_reply_that_a_stop_string_ended(tiny_learn
     letters = [chr(code) for code in range(33, 127)]  # an untrained model says one of them soon
     asking = RolloutWorker(Riddles(PROBLEMS, stop=letters), EqualsGold(), seed=0)
     end = tiny_learner.tokenizer.eos_token_id
-    episodes = asking.play(
-        tiny_learner, PROBLEMS, script=SCRIPT, sampling=SamplingParams(max_tokens=40), num_samples=4, label="x"
+    episodes = asking.rollout(
+        tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SamplingParams(max_tokens=40), num_samples=4, label="x"
     )
     stopped = [episode for episode in episodes if episode.attempts[0].completion.stop]
     assert stopped
@@ -55,9 +55,9 @@ def test_the_bridge_ends_the_turn_of_a_reply_that_a_stop_string_ended(tiny_learn
 
 
 def test_a_stop_string_ends_attempts_and_no_critique():
-    script = (Turn("Criticise.", graded=False), Turn("Again?"))
+    script = (Turn("Criticise.", asks_for="critique"), Turn("Again?"))
     asking = RolloutWorker(Riddles(PROBLEMS, stop=["[DONE]"]), EqualsGold(), seed=0)
-    (episode,) = asking.play(
+    (episode,) = asking.rollout(
         Scripted(["uno[DONE] and more"]), PROBLEMS[:1], script=script, sampling=SamplingParams(), label="x"
     )
     assert [attempt.completion.text for attempt in episode.attempts] == ["uno[DONE]"] * 2
@@ -66,50 +66,50 @@ def test_a_stop_string_ends_attempts_and_no_critique():
 
 
 def test_an_episode_can_be_played_again_alone(tiny_learner: TransformersPolicy):
-    together = player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=3, label="x")
-    alone = player().play(tiny_learner, PROBLEMS[1:], script=SCRIPT, sampling=SAMPLING, num_samples=3, label="x")
+    together = player().rollout(tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, num_samples=3, seed_key="x")
+    alone = player().rollout(tiny_learner, PROBLEMS[1:], next_turn=ask_again, num_attempts=2, sampling=SAMPLING, num_samples=3, seed_key="x")
     assert [episode.token_ids for episode in alone] == [episode.token_ids for episode in together[3:]]
 
 
 def test_runs_with_other_seeds_or_other_occasions_sample_other_conversations(tiny_learner: TransformersPolicy):
     played = {
-        tuple(e.token_ids for e in player(seed).play(tiny_learner, PROBLEMS, script=(), sampling=SAMPLING, label=label))
+        tuple(e.token_ids for e in player(seed).rollout(tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, seed_key=label))
         for seed, label in ((0, "x"), (1, "x"), (0, "y"))
     }
     assert len(played) == 3
 
 
 def test_a_critique_is_played_and_kept_and_never_scored():
-    script = (Turn("Criticise.", graded=False), Turn("Again?"))
-    episodes = player().play(Scripted(["uno"]), PROBLEMS, script=script, sampling=SAMPLING, label="x")
+    script = (Turn("Criticise.", asks_for="critique"), Turn("Again?"))
+    episodes = player().rollout(Scripted(["uno"]), PROBLEMS, script=script, sampling=SAMPLING, seed_key="x")
     assert [len(episode.attempts) for episode in episodes] == [2, 2]
     assert [critique.text for critique in episodes[0].critiques] == ["uno"]
     assert [episode.rewards for episode in episodes] == [(1.0, 1.0), (0.0, 0.0)]
 
 
 def test_samples_of_a_problem_stand_side_by_side():
-    episodes = player().play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, num_samples=2, label="x")
+    episodes = player().rollout(Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, num_samples=2, seed_key="x")
     assert [(e.problem.id, e.sample) for e in episodes] == [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
 
 
 def test_the_ledger_counts_what_was_sampled():
     one = player()
-    one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, num_samples=2, label="x")
+    one.rollout(Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, num_samples=2, seed_key="x")
     assert one.usage == Usage(sampled_episodes=4, sampled_attempts=8, sampled_tokens=4 * 2 * len("uno"))
 
 
 def test_an_attempt_that_is_given_is_not_charged_again():
     one = player()
-    firsts = one.play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, label="x")
+    firsts = one.rollout(Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, seed_key="x")
     given = {(episode.problem.id, 0): episode.attempts[0] for episode in firsts}
-    one.play(Scripted(["uno"]), PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="y", prefilled_attempts=given)
+    one.rollout(Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="y", prefilled_attempts=given)
     assert one.usage == Usage(sampled_episodes=2, sampled_attempts=4, sampled_tokens=4 * len("uno"))
 
 
 def test_only_the_conversations_that_are_named_are_played():
     one = player()
     only = {("one", 1), ("two", 0)}
-    episodes = one.play(Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, num_samples=2, only=only, label="x")
+    episodes = one.rollout(Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, num_samples=2, only=only, seed_key="x")
     assert {(episode.problem.id, episode.sample) for episode in episodes} == only
     assert one.usage.sampled_attempts == 2
 
@@ -122,13 +122,13 @@ def test_a_crash_of_the_grader_is_raised_and_no_grade():
             return crashed
 
     with pytest.raises(RuntimeError, match="the sandbox is gone"):
-        RolloutWorker(Riddles(PROBLEMS), Crashes(), seed=0).play(
-            Scripted(["uno"]), PROBLEMS, script=(), sampling=SAMPLING, label="x"
+        RolloutWorker(Riddles(PROBLEMS), Crashes(), seed=0).rollout(
+            Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, label="x"
         )
 
 
 def test_a_stitched_conversation_is_the_one_that_would_have_been_played(tiny_learner: TransformersPolicy):
-    for played in player().play(tiny_learner, PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x"):
+    for played in player().rollout(tiny_learner, PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x"):
         joined = stitch(
             tiny_learner,
             played.problem,
@@ -148,7 +148,7 @@ def test_recorded_attempts_are_played_in_turn(tmp_path):
     path.write_text(
         '{"problem_id": "one", "attempts": ["no", "uno"]}\n{"problem_id": "two", "attempts": ["dos", ""]}\n'
     )
-    episodes = player().play(Replay(path, str), PROBLEMS, script=SCRIPT, sampling=SAMPLING, label="x")
+    episodes = player().rollout(Replay(path, str), PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x")
     assert [episode.rewards for episode in episodes] == [(0.0, 1.0), (1.0, 0.0)]
 
 
@@ -181,7 +181,7 @@ def test_a_bad_line_of_a_recording_is_refused_by_file_and_line(tmp_path, line: s
 def test_a_recordings_own_labels_are_kept_and_grade_nothing(tmp_path):
     path = tmp_path / "recording.jsonl"
     path.write_text('{"problem_id": "one", "attempts": ["no", "uno"], "passed": [true, true]}\n')
-    (episode,) = player().play(Replay(path, str), PROBLEMS[:1], script=SCRIPT, sampling=SAMPLING, label="x")
+    (episode,) = player().rollout(Replay(path, str), PROBLEMS[:1], next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x")
     assert [attempt.completion.recorded for attempt in episode.attempts] == [True, True]
     assert episode.rewards == (0.0, 1.0)
     assert [episode_row(episode)[f"recorded_{t}"] for t in (1, 2)] == [True, True]

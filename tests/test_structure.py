@@ -31,7 +31,7 @@ from bench.models.interface import Policy
 from bench.runs.folder import Run
 from bench.rollout import RolloutWorker
 from bench.tasks.interface import Task
-from bench.training.budget import Training
+from bench.training.config import Training
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from bench.models.interface import KLEstimator, OptimizerConfig
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
 from bench.runs.folder import Run, RunKey, find_runs, log_of
-from bench.training.budget import Training
+from bench.training.config import Training
 from bench.training.imitate import fine_tune
 from bench.training.reinforce import ReinforceConfig, Selection, Stage, reinforce
 from tests.made_episodes import EqualsGold, Riddles, episode
@@ -79,7 +79,7 @@ class Halves(Riddles):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    with Run.claim(RunKey("method", "riddles", "counting", "main", 0), tmp_path, {}) as claimed:
+    with Run.lock(RunKey("method", "riddles", "counting", "main", 0), tmp_path, {}) as claimed:
         yield claimed
 
 

@@ -15,7 +15,7 @@ from bench.episode import ATTEMPT, Attempt, Episode, Grade
 def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[str, Any]:
     """A row of episodes.parquet: facts per attempt t = 1, 2, ..., and how attempt t differs from t − 1.
 
-    A conversation of fewer than `num_attempts` attempts ended early: its last one stands for those it lacks, at no cost.
+    Of a conversation that ended before `num_attempts` attempts the last one stands for those it lacks, at no cost.
 
     The edit ratio is the edit distance over the total length of both texts for the indel distance, which counts a
     substitution as two (what the paper's axis implies), and over the longer length for Levenshtein's.

@@ -132,7 +132,7 @@ def evaluation(run: Run, player: RolloutWorker, policy: Scripted) -> None:
 def run_folder() -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
         key = RunKey(method="scripted", task="sums", model="scripted", variant="main", seed=0)
-        with Run.claim(key, Path(folder), {}) as run:
+        with Run.lock(key, Path(folder), {}) as run:
             yield run
 
 

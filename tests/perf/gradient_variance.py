@@ -67,7 +67,7 @@ def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) ->
         player = RolloutWorker(experiment.task, verifier, seed=seed)
         problems = experiment.task.problems("train")
         for batch in range(num_batches):
-            episodes = player.play(
+            episodes = player.rollout(
                 learner,
                 problems_of_step(problems, batch, size=rl.problems_per_step, seed=seed),
                 script=experiment.task.script(),
@@ -89,11 +89,11 @@ def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) ->
 
 
 def of_second_reward(credits: Sequence[TrainingSample]) -> list[TrainingSample]:
-    return [TrainingSample(credit.episode, (0.0, credit.weights[1]), (0.0, 0.0)) for credit in credits]
+    return [TrainingSample(credit.episode, (0.0, credit.advantages[1]), (0.0, 0.0)) for credit in credits]
 
 
 def without_rewards(credits: Sequence[TrainingSample]) -> list[TrainingSample]:
-    return [TrainingSample(credit.episode, (0.0,) * len(credit.weights), credit.kl) for credit in credits]
+    return [TrainingSample(credit.episode, (0.0,) * len(credit.advantages), credit.kl_coefs) for credit in credits]
 
 
 @contextmanager
