@@ -173,7 +173,7 @@ def expected_update(
         mass, episodes = [each.probability for each in played], [each.episode for each in played]
     # Each in a group of its own: the KL's baseline compares samples that were drawn together, and these were not.
     episodes = [replace(each, problem=Problem(f"p{i}", "?", "!")) for i, each in enumerate(episodes)]
-    # TrainingSamples depend on the other sample through its rewards only, so samples of the same rewards count together.
+    # A sample depends on the other one through its rewards only, so samples of the same rewards count together.
     others: dict[tuple[float, ...], tuple[Episode, float]] = {}
     for p, episode in zip(mass, episodes, strict=True):
         others[episode.rewards] = episode, others.get(episode.rewards, (episode, 0.0))[1] + p
@@ -186,7 +186,7 @@ def expected_update(
         weights = tuple(
             scale * sum(weight * q for weight, (_, q) in zip(column, versus, strict=True)) for column in columns
         )
-        credits.append(TrainingSample(episode, weights, tuple(scale * value for value in versus[0][0].kl)))
+        credits.append(TrainingSample(episode, weights, tuple(scale * value for value in versus[0][0].kl_coefs)))
     learner.model.zero_grad()
     learner.backward(credits)
     return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]
@@ -206,7 +206,7 @@ def expected_update_of_pairs(
     drawn = []
     for each in conversations(learner.model, reference):
         first = each.reference_logprobs[0] if offline else each.logprobs[0]
-        drawn.append(((first + each.logprobs[1]).exp().item(), replace(each.episode, given=int(offline))))
+        drawn.append(((first + each.logprobs[1]).exp().item(), replace(each.episode, num_prefilled=int(offline))))
     credits = []
     num_credits = len(drawn) * (len(drawn) + 1)
     for number, ((p, one), (q, other)) in enumerate(combinations_with_replacement(drawn, 2)):

@@ -12,7 +12,7 @@ from bench.runs.folder import find_runs, log_of
 from bench.training.adaptive_kl import MAX_SCALE, AdaptiveKLCoef
 
 QUICK = ["tracking=none", "task.num_test=2", "training.rl.num_steps=6", "training.rl.problems_per_step=2"]
-QUICK += ["training.rl.checkpoint_every=2", "method.stage1_fraction=0.5"]
+QUICK += ["training.rl.checkpoint_every=2", "training.stage1_fraction=0.5"]
 
 
 @given(
@@ -21,27 +21,29 @@ QUICK += ["training.rl.checkpoint_every=2", "method.stage1_fraction=0.5"]
     ratio=st.floats(0.2, 5),
     steps=st.integers(1, 40),
 )
-def test_the_held_attempts_divergence_costs_beta2_of_the_reward(beta2: float, reward: float, ratio: float, steps: int):
+def test_the_anchored_attempts_divergence_costs_beta2_of_the_reward(
+    beta2: float, reward: float, ratio: float, steps: int
+):
     divergence = reward / ratio
-    balance = AdaptiveKLCoef(num_held=1)
+    coef = AdaptiveKLCoef(num_anchored=1)
     for _ in range(steps):
-        balance.observe(reward=reward, divergences=(divergence, 7.0))
-    held, free = balance.coefficients((beta2, 0.01))
-    assert held * divergence == pytest.approx(beta2 * reward)
+        coef.observe(reward=reward, divergences=(divergence, 7.0))
+    anchored, free = coef.coefficients((beta2, 0.01))
+    assert anchored * divergence == pytest.approx(beta2 * reward)
     assert free == 0.01
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(-1, 1e6)), max_size=20))
 def test_the_scale_stays_within_its_bounds_whatever_is_observed(seen: list[tuple[float, float]]):
-    balance = AdaptiveKLCoef(num_held=1)
+    coef = AdaptiveKLCoef(num_anchored=1)
     for reward, divergence in seen:
-        balance.observe(reward=reward, divergences=(divergence, 0.0))
-    assert 1 / MAX_SCALE <= balance.scale <= MAX_SCALE
+        coef.observe(reward=reward, divergences=(divergence, 0.0))
+    assert 1 / MAX_SCALE <= coef.scale <= MAX_SCALE
 
 
-def test_nothing_is_scaled_before_the_first_step_nor_where_nothing_is_held():
-    assert AdaptiveKLCoef(num_held=2).coefficients((0.5, 0.5, 0.1)) == (0.5, 0.5, 0.1)
-    idle = AdaptiveKLCoef(num_held=0)
+def test_nothing_is_scaled_before_the_first_step_nor_where_nothing_is_anchored():
+    assert AdaptiveKLCoef(num_anchored=2).coefficients((0.5, 0.5, 0.1)) == (0.5, 0.5, 0.1)
+    idle = AdaptiveKLCoef(num_anchored=0)
     idle.observe(reward=1, divergences=(3.0, 3.0))
     assert idle.coefficients((0.5, 0.1)) == (0.5, 0.1)
 

@@ -1,11 +1,14 @@
 """From rewards to weights."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.training.advantages import last_attempt_reward, leave_one_out, progress_reward, returns
-from bench.training.reinforce import Stage, assign
+from bench.training.advantages import last_attempt_reward, leave_one_out, per_attempt, progress_reward, returns
+from bench.training.reinforce import training_samples
+from bench.training.stages import Reinforce
 from tests.made_episodes import episode
 
 rewards = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=4).map(tuple)
@@ -64,10 +67,23 @@ def test_with_discount_later_rewards_reach_earlier_attempts():
     assert returns((0.0, 1.0, 1.0), discount=0.5) == (0.75, 1.5, 1.0)
 
 
-def test_credits_compare_samples_of_one_problem_and_of_no_other():
-    played = [episode((0, 1), problem="a"), episode((1, 1), problem="a", sample=1)]
-    played += [episode((1, 0), problem="b"), episode((1, 0), problem="b", sample=1)]
-    stage = Stage("s", num_steps=1, next_turn=ASK_AGAIN, num_attempts=1, reward=lambda row: progress_reward(row, alpha=10.0), kl=(0.1, 0.01))
-    credits = assign(played, stage, samples=2)
-    assert [credit.advantages for credit in credits] == [(-1.0, 10.0), (1.0, -10.0), (0.0, 0.0), (0.0, 0.0)]
-    assert {credit.kl_coefs for credit in credits} == {(0.1, 0.01)}
+def test_advantages_compare_samples_of_one_problem_and_of_no_other():
+    sampled = [episode((0, 1), problem="a"), episode((1, 1), problem="a", sample=1)]
+    sampled += [episode((1, 0), problem="b"), episode((1, 0), problem="b", sample=1)]
+    reward = per_attempt(partial(progress_reward, alpha=10.0))
+    stage = Reinforce(name="s", num_steps=1, reward=reward, kl_coefs=(0.1, 0.01))
+    samples = training_samples(sampled, stage, group_size=2)
+    assert [sample.advantages for sample in samples] == [(-1.0, 10.0), (1.0, -10.0), (0.0, 0.0), (0.0, 0.0)]
+    assert {sample.kl_coefs for sample in samples} == {(0.1, 0.01)}
+
+
+def test_conversations_of_different_lengths_are_compared_reply_by_reply_where_both_have_one():
+    sampled = [episode((0, 1)), episode((1,), sample=1), episode((0, 0), sample=2)]
+    stage = Reinforce(name="s", num_steps=1, reward=per_attempt(tuple), kl_coefs=(0.1, 0.01))
+    samples = training_samples(sampled, stage, group_size=3)
+    assert [sample.advantages for sample in samples] == [(-0.5, 1.0), (1.0,), (-0.5, -1.0)]
+    assert [sample.kl_coefs for sample in samples] == [(0.1, 0.01), (0.1,), (0.1, 0.01)]
+
+
+def test_a_reply_that_no_other_sample_has_is_compared_with_nothing():
+    assert leave_one_out([(1.0, 3.0), (0.0,)], labels=[("t1", "t2"), ("t1",)]) == [(1.0, 3.0), (-1.0,)]

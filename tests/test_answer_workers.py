@@ -257,7 +257,8 @@ def test_closing_ends_every_process():
 
 def test_no_process_outlives_an_owner_that_is_killed():
     program = (
-        "import time; from bench.grading.answers.verifier import AnswerVerifier; from bench.grading.verifier import Grading;"
+        "import time; from bench.grading.answers.verifier import AnswerVerifier;"
+        "from bench.grading.verifier import Grading;"
         "from bench.episode import Problem; verifier = AnswerVerifier(Grading(workers=2, answer_seconds=300));"
         "ask = lambda a: verifier.submit(Problem(id='', question='', gold='x+y'), r'\\boxed{' + a + '}');"
         "ask('y+x+0').result(); ask('2^{10000000000}'); time.sleep(1); print('busy', flush=True); time.sleep(300)"
