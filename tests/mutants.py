@@ -43,6 +43,7 @@ TESTS = (
     "tests/test_experiment.py",
     "tests/test_bad_inputs.py",
     "tests/test_claims.py",
+    "tests/test_report.py",
     "tests/test_task_hub.py",
     "tests/test_provenance.py",
     "tests/test_tracking.py",

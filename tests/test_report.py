@@ -325,7 +325,7 @@ def test_problems_other_than_the_papers_are_named_wherever_a_table_is_written(
     assert main(["--results", str(tmp_path), "--html"]) == 0
     folder = tmp_path / "reports" / "greedy"
     assert f"{label}: greedy evaluation" in capsys.readouterr().out
-    for name in ("main.md", "seeds.md", "behaviour.md", "budget.md"):
+    for name in ("main.md", "completeness.md", "seeds.md", "behaviour.md", "budget.md"):
         assert f"| {label} |" in (folder / "tables" / name).read_text(encoding="utf-8")
     assert f"{label} &" in (folder / "tables" / "main.tex").read_text(encoding="utf-8").replace(r"$\cdot$", "·")
     assert f"<td class=text>{html.escape(label)}</td>" in (folder / "report.html").read_text(encoding="utf-8")
@@ -419,6 +419,9 @@ def test_a_recording_is_called_so_and_has_no_tokens_and_no_row_of_the_papers(
     make_run(tmp_path, "base", 0)
     assert main(["--results", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
+    assert "math (2 of MATH500's 500 problems) · recording | Recording |" in (
+        tmp_path / "reports/greedy/tables/completeness.md"
+    ).read_text(encoding="utf-8")
     ours = shown[shown.index("math (2 of MATH500's 500 problems) · recording: greedy evaluation") :]
     assert row_of("Recording", ours)
     assert "paper" not in ours[: ours.index("recorded attempts")]
