@@ -543,6 +543,12 @@ MUTANTS = (
         "                break\n",
     ),
     Mutant(
+        "a program gets the imports of the attempt that it replaces",
+        "bench/grading/code_extraction.py",
+        "helper is None or self.names & bound(helper) & bound(tree):",
+        "helper is None:",
+    ),
+    Mutant(
         "a marker in a string literal closes a reply",
         "bench/grading/reply_format.py",
         "            if text.startswith(quote, end):",
