@@ -26,12 +26,11 @@ from typing import Any
 
 import pandas as pd
 from pyarrow import ArrowInvalid
-from pyarrow.parquet import read_schema
 
 from bench.claim import LOCK, check_claim, has_produced, held, not_writable, refuse_held
 from bench.episode import Episode
 from bench.files import write_file, write_folder
-from bench.parts import Parts, write_rows
+from bench.parts import Parts, read_without_answers, write_rows
 from bench.records import rows_of
 from bench.tracking import Tracker
 
@@ -83,7 +82,9 @@ class Run:
                 for other in ("inputs.json", "sessions.jsonl", "wandb/id"):
                     (folder / other).unlink(missing_ok=True)
             write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
-            yield Run(key, folder)
+            run = Run(key, folder)
+            run.delete_leftovers()
+            yield run
 
     @staticmethod
     def check(key: RunKey, results: Path, config: Mapping[str, Any]) -> None:
@@ -133,8 +134,15 @@ class Run:
             write_folder(self.weights, save)
         self.tracker.sync()
         write_file(self.folder / "training.json", json.dumps(record, indent=2).encode())
-        for leftover in ("state", "best", "collected"):
-            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+        self.delete_leftovers()
+
+    def delete_leftovers(self) -> None:
+        """What finished training and evaluations were made from; a kill may have come between record and deletion."""
+        leftovers = [manifest.parent / "parts" for manifest in self.folder.glob("*/manifest.json")]
+        if self.training is not None:
+            leftovers += [self.folder / name for name in ("state", "best", "collected")]
+        for leftover in leftovers:
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def best_weights(self, stage: str, step: int) -> Path:
         """Where a stage keeps the weights of its best step so far; gone once training has finished."""
@@ -158,8 +166,7 @@ class Run:
         if not episodes:
             return
         path = self.folder / "training_data" / f"{stage.replace('/', '_')}.parquet"
-        starts = range(0, len(episodes), _ROWS_AT_ONCE)
-        write_rows(path, (rows_of(episodes[start : start + _ROWS_AT_ONCE]) for start in starts))
+        write_rows(path, (rows_of(episodes[at : at + _ROWS_AT_ONCE]) for at in range(0, len(episodes), _ROWS_AT_ONCE)))
 
     @property
     def progress(self) -> dict[str, Any] | None:
@@ -194,9 +201,8 @@ class Run:
     def finish_evaluation(self, evaluation: str, parts: Parts, manifest: Mapping[str, Any]) -> pd.DataFrame:
         """Join the parts, write the manifest, delete the parts; the rows without their answers, which are long."""
         folder = self.folder / evaluation
-        path = folder / "episodes.parquet"
-        write_rows(path, parts.rows())
-        frame = pd.read_parquet(path, columns=[name for name in read_schema(path).names if "answer" not in name])
+        write_rows(folder / "episodes.parquet", parts.rows())
+        frame = read_without_answers(folder / "episodes.parquet")
         write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
         record = {"schema_version": SCHEMA_VERSION, "evaluation": evaluation, "num_rows": len(frame), **manifest}
         write_file(folder / "manifest.json", json.dumps(record, indent=2).encode())
