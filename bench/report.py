@@ -73,7 +73,7 @@ def report(results: Path, *, evaluation: str, distance: str, grader: str | None,
         raise ValueError(f"there is no run under {results}; make some with python bench/run.py, or give --results")
     console = Console()
     folder = results / "reports" / evaluation
-    overview = completeness_table(rows, study.unreadable, evaluation=evaluation)
+    overview = completeness_table(rows, study, evaluation=evaluation)
     print_completeness(overview, console)
     save_table(overview, folder / "tables", formats=("csv", "md"))
     cells = study.cells

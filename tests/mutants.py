@@ -43,6 +43,7 @@ TESTS = (
     "tests/test_experiment.py",
     "tests/test_bad_inputs.py",
     "tests/test_claims.py",
+    "tests/test_report.py",
     "tests/test_task_hub.py",
     "tests/test_provenance.py",
     "tests/test_tracking.py",
@@ -540,6 +541,12 @@ MUTANTS = (
         "bench/grading/programs/reply_format.py",
         "                ahead += 1\n",
         "                break\n",
+    ),
+    Mutant(
+        "a program gets the imports of the attempt that it replaces",
+        "bench/grading/code_extraction.py",
+        "helper is None or self.names & bound(helper) & bound(tree):",
+        "helper is None:",
     ),
     Mutant(
         "a marker in a string literal closes a reply",

@@ -88,7 +88,7 @@ def test_each_method_of_a_part_has_its_own_reason_and_a_run_both_of_its_differen
 
 
 def test_of_equally_many_seeds_the_newest_stand_under_the_plain_name(tmp_path: Path):
-    for seed, alpha, end in ((0, 10, "2026-01-01"), (1, 10, "2026-01-04"), (2, 5, "2026-01-02"), (3, 5, "2026-01-05")):
+    for seed, alpha, end in ((0, 10, "2026-01-02"), (1, 10, "2026-01-04"), (2, 5, "2026-01-01"), (3, 5, "2026-01-05")):
         make_run(tmp_path, "score", seed, row={"training": {"alpha": alpha}}, manifest={"end": end})
     make_run(tmp_path, "star", 0, num_problems=50, manifest={"end": "2026-01-01"})
     make_run(tmp_path, "star", 1, num_problems=60, manifest={"end": "2026-01-02"})

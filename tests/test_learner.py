@@ -8,7 +8,7 @@ import torch
 from bench.episode import Episode, Problem, SamplingParams, TrainingSample, Turn
 from bench.models.config import Transformers
 from bench.models.interface import KLEstimator, OptimizerConfig, Schedule
-from bench.models.logprobs import check_head, score
+from bench.models.logprobs import check_head
 from bench.models.policy import TransformersPolicy
 from bench.rollout import RolloutWorker
 from tests.made_episodes import EqualsGold, Riddles
@@ -63,6 +63,17 @@ def test_reset_brings_back_the_base_model_bit_for_bit(tiny_learner: Transformers
     tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
     tiny_learner.reset()
     assert all(torch.equal(tensor, base[name]) for name, tensor in tiny_learner.model.state_dict().items())
+
+
+def test_a_reset_keeps_the_reference_that_was_loaded(tiny_learner: Learner, episodes: list[Episode]):
+    loaded, load = [], tiny_learner._load_base
+    tiny_learner._load_base = lambda: loaded.append(load()) or loaded[-1]  # pyright: ignore[reportAttributeAccessIssue]
+    credits = [Credit(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
+    for _ in range(2):
+        tiny_learner.reset()
+        begin(tiny_learner)
+        tiny_learner.update(credits)
+    assert len(loaded) == 3  # one for each reset, and one reference
 
 
 def test_the_divergence_from_the_base_is_zero_before_the_first_step_and_not_after(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.episode import TrainingSample
 from bench.models.interface import KLEstimator
-from bench.models.logprobs import TokenLogprobs, compute_logprobs
+from bench.models.logprobs import TokenLogprobs
 from bench.models.loss import estimate_kl, exact_kl, still_to_come
 from bench.training.advantages import last_attempt_reward, progress_reward
 from bench.training.reinforce import Stage, assign

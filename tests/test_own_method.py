@@ -43,13 +43,9 @@ def test_a_method_may_revise_only_where_it_judged_itself_wrong_and_be_rewarded_f
     def answer(_: int, request: Request) -> str:
         return "wrong" if request.turn == 1 and request.sample else "right"
 
-    policy, task = Counting(answer), cast(Task, Riddles(PROBLEMS))
-    trained(
-        run,
-        policy,
-        [Reinforce(name="verify", num_steps=1, reward=truth, kl_coefs=(0.1,))],
-        next_turn=partial(Verify().next_turn, task),
-    )
+    policy, method, task = Counting(answer), Verify(), cast(Task, Riddles(PROBLEMS))
+    config = compose_plan(["training=paper", "training.rl.num_steps=1"]).experiment.training
+    trained(run, policy, method.stages(task, config), next_turn=partial(method.next_turn, task))
     ((_, samples),) = policy.updates
     kept, revised = samples[:2]
     assert kept.episode.labels == ("t1", "verification1")

@@ -5,7 +5,7 @@ from re import Match, Pattern
 
 import pytest
 
-from bench.episode import Grade, Problem
+from bench.episode import Grade, Problem, UnitTests
 from bench.grading.programs import reply_format
 from bench.grading.programs.extraction import extract_program
 from bench.grading.programs.verifier import ProgramVerifier
@@ -77,6 +77,22 @@ def test_a_verdict_is_on_the_replys_own_program(verifier: ProgramVerifier, code:
     verdicts = {name: verifier.submit(problem, REPLIES[name](answer)) for name in names}
     grades = {name: verdict.result().grade for name, verdict in verdicts.items()}
     assert {name: found for name, found in grades.items() if found is not grade} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in REPLIES if "quoted" in name])
+def test_a_program_gets_no_import_from_the_attempt_that_it_replaces(name: str) -> None:
+    code = "def double(x):\n    return math.prod([2, x])"
+    assert (
+        extract_program(REPLIES[name](Answer("double", "Double.", code, other=f"import math\n\n{code}")), DOUBLE)
+        == code
+    )
+
+
+def test_a_program_gets_what_it_uses_from_blocks_that_define_something_else_of_the_tests() -> None:
+    tests = UnitTests(asserts=("assert f(Node(3)) == 3",))
+    node = "import math\n\nclass Node:\n    def __init__(self, value):\n        self.value = math.floor(value)"
+    reply = f"```python\n{node}\n```\nand\n```python\ndef f(node: Node):\n    return math.ceil(node.value)\n```\n"
+    assert result(reply, tests, "f(Node(3))") == 3
 
 
 class _Counted:

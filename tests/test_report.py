@@ -274,7 +274,7 @@ def test_no_digit_is_cut_however_narrow_the_terminal(
     columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for method in ("base", "pair_sft", "score", "single_turn_rl"):
-        make_run(tmp_path, method, 0, model="Qwen2.5-1.5B-Instruct", manifest={"budget": BUDGET_OF_MILLIONS})
+        make_run(tmp_path, method, 0, model="Qwen2.5-1.5B-Instruct", manifest={"usage": USAGE_OF_MILLIONS})
     make_run(tmp_path, "base", 1, model="Qwen2.5-1.5B-Instruct")
     monkeypatch.setenv("COLUMNS", str(columns))
     assert main(["--results", str(tmp_path)]) == 0
@@ -287,10 +287,10 @@ def test_no_digit_is_cut_however_narrow_the_terminal(
             low, value, high = (show_number(100 * number) for number in (found.low, found.value, found.high))
             assert f"{low}…{high}" in words
             assert value in words
-    assert {f"{number:,}" for number in BUDGET_OF_MILLIONS.values()} <= set(words)
+    assert {f"{number:,}" for number in USAGE_OF_MILLIONS.values()} <= set(words)
 
 
-BUDGET_OF_MILLIONS = {
+USAGE_OF_MILLIONS = {
     "sampled_episodes": 1_234_567,
     "sampled_attempts": 2_469_134,
     "sampled_tokens": 9_876_543_210,
@@ -311,7 +311,7 @@ BUDGET_OF_MILLIONS = {
         ({"task": "humaneval", "source": "hub", "num_problems": 164}, "humaneval · m"),
         ({"task": "math", "source": "mini", "num_problems": 20}, "math (miniature) · m"),
         (
-            {"task": "math", "source": "hub", "num_problems": 20, "manifest": {"asked": {"split": "dev"}}},
+            {"task": "math", "source": "hub", "num_problems": 20, "manifest": {"evaluation_config": {"split": "dev"}}},
             "math (20 problems of the dev split) · m",
         ),
     ],
@@ -325,7 +325,7 @@ def test_problems_other_than_the_papers_are_named_wherever_a_table_is_written(
     assert main(["--results", str(tmp_path), "--html"]) == 0
     folder = tmp_path / "reports" / "greedy"
     assert f"{label}: greedy evaluation" in capsys.readouterr().out
-    for name in ("main.md", "seeds.md", "behaviour.md", "budget.md"):
+    for name in ("main.md", "completeness.md", "seeds.md", "behaviour.md", "budget.md"):
         assert f"| {label} |" in (folder / "tables" / name).read_text(encoding="utf-8")
     assert f"{label} &" in (folder / "tables" / "main.tex").read_text(encoding="utf-8").replace(r"$\cdot$", "·")
     assert f"<td class=text>{html.escape(label)}</td>" in (folder / "report.html").read_text(encoding="utf-8")
@@ -407,7 +407,7 @@ def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys
 
 def save_recording(results: Path, played: list[Episode]) -> None:
     key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
-    manifest = {"token_unit": "characters", "budget": {}, "table": {"weights": {"recording": "0"}}, "row": {}}
+    manifest = {"token_unit": "characters", "usage": {}, "table": {"weights": {"recording": "0"}}, "row": {}}
     with Run.lock(key, results, {"task": {"source": "local"}}) as run:
         save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, manifest)
 
@@ -419,6 +419,9 @@ def test_a_recording_is_called_so_and_has_no_tokens_and_no_row_of_the_papers(
     make_run(tmp_path, "base", 0)
     assert main(["--results", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
+    assert "math (2 of MATH500's 500 problems) · recording | Recording |" in (
+        tmp_path / "reports/greedy/tables/completeness.md"
+    ).read_text(encoding="utf-8")
     ours = shown[shown.index("math (2 of MATH500's 500 problems) · recording: greedy evaluation") :]
     assert row_of("Recording", ours)
     assert "paper" not in ours[: ours.index("recorded attempts")]
@@ -436,7 +439,7 @@ def replayed(problem: str, *, grades: tuple[int, int], labels: tuple[bool, bool]
         replace(attempt, completion=replace(attempt.completion, recorded=label))
         for attempt, label in zip(whole.attempts, labels, strict=True)
     )
-    return replace(whole, attempts=attempts)
+    return replace(whole, replies=attempts)
 
 
 def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
@@ -449,8 +452,9 @@ def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
     )
     problem = replace(whole.problem, gold="\\frac{1}{2}")
     key = RunKey(method="base", task="math", model="m", variant="main", seed=0)
+    manifest = {"table": {"weights": {}}}
     with Run.lock(key, tmp_path, {"task": {"source": "local"}}) as run:
-        save_evaluation(run, "greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
+        save_evaluation(run, "greedy", [replace(whole, problem=problem, replies=attempts)], {"p": "?"}, manifest)
     (cell,) = find_cells(tmp_path, evaluation="greedy")
     by_meaning = regraded(cell, grader="math_verify").estimates
     by_string = regraded(cell, grader="hendrycks").estimates

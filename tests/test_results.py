@@ -25,7 +25,7 @@ def touch(folder: Path) -> None:
 
 def save(run: Run, *, problems: int = 3) -> None:
     episodes = [episode((place % 2, 1), problem=f"p{place}") for place in range(problems)]
-    save_evaluation(run, "greedy", episodes, {e.problem.id: "?" for e in episodes}, {"asked": {}})
+    save_evaluation(run, "greedy", episodes, {e.problem.id: "?" for e in episodes}, {})
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path):
@@ -152,9 +152,9 @@ def test_a_torn_last_line_of_the_log_is_left_out(tmp_path: Path):
 def test_a_checkpoint_replaces_the_one_before_it(tmp_path: Path):
     with Run.lock(KEY, tmp_path, CONFIG) as run:
         for update in (10, 20):
-            run.save_progress(touch, {"update": update})
+            run.save_progress(touch, {"reached": update}, update=update)
         assert run.progress is not None
-        assert run.progress["update"] == 20
+        assert run.progress["reached"] == 20
         assert [path.name for path in (run.folder / "state").iterdir() if path.is_dir()] == ["update20"]
 
 
@@ -164,11 +164,11 @@ def test_a_crash_between_checkpoints_leaves_the_older_one(tmp_path: Path):
         raise OSError(28, "No space left on device")
 
     with Run.lock(KEY, tmp_path, CONFIG) as run:
-        run.save_progress(touch, {"update": 10})
+        run.save_progress(touch, {"reached": 10}, update=10)
         with pytest.raises(OSError, match="No space left"):
-            run.save_progress(crash, {"update": 20})
+            run.save_progress(crash, {"reached": 20}, update=20)
         assert run.progress is not None
-        assert run.progress["update"] == 10
+        assert run.progress["reached"] == 10
         assert (run.state_folder / "state").exists()
 
 
@@ -187,7 +187,7 @@ def test_a_crash_between_checkpoints_leaves_the_older_one(tmp_path: Path):
 )
 def test_edit_ratios_are_distances_over_lengths(second: str, indel: float, levenshtein: float):
     attempts = (attempt(correct=False, text="abcd"), attempt(correct=True, text=second))
-    row = episode_row(replace(episode((0, 1)), attempts=attempts))
+    row = episode_row(replace(episode((0, 1)), replies=attempts))
     assert (row["edit_indel_2"], row["edit_levenshtein_2"]) == pytest.approx((indel, levenshtein))
     assert row["changed_2"]
 
@@ -218,7 +218,7 @@ class Watched(Sequence[Episode]):
 def test_training_data_is_written_without_all_of_its_rows_in_memory(tmp_path: Path):
     episodes = Watched(2500)
     with Run.lock(KEY, tmp_path, CONFIG) as run:
-        run.save_training_data("star/1", episodes)
+        run.save_training_data("star/1", episodes, num_attempts=2)
     assert 0 < episodes.most <= 1024
     frame = training_data_of(find_runs(tmp_path)[0])
     assert frame is not None
@@ -229,14 +229,14 @@ def test_training_data_is_written_without_all_of_its_rows_in_memory(tmp_path: Pa
 def test_a_column_has_one_type_whatever_it_holds_so_that_files_can_be_joined(tmp_path: Path):
     answered, silent = episode((0, 1)), episode((0, 1))
     nothing = [replace(each, verdict=replace(each.verdict, answer=None)) for each in silent.attempts]
-    silent = replace(silent, attempts=tuple(nothing))
-    assert rows_of([answered]).schema == rows_of([silent]).schema
-    write_rows(tmp_path / "rows", [rows_of([silent]), rows_of([answered])])
+    silent = replace(silent, replies=tuple(nothing))
+    assert rows_of([answered], num_attempts=2).schema == rows_of([silent], num_attempts=2).schema
+    write_rows(tmp_path / "rows", [rows_of([each], num_attempts=2) for each in (silent, answered)])
     assert pd.read_parquet(tmp_path / "rows")["answer_1"].fillna("nothing").tolist() == ["nothing", "wrong"]
 
 
 def test_every_fact_of_a_row_has_a_column():
     recorded = attempt(correct=True)
     recorded = replace(recorded, completion=replace(recorded.completion, recorded=True))
-    told = replace(episode((1, 1, 0)), attempts=(recorded, recorded, attempt(correct=False)))
-    assert rows_of([told]).to_pylist() == [episode_row(told)]
+    told = replace(episode((1, 1, 0)), replies=(recorded, recorded, attempt(correct=False)))
+    assert rows_of([told], num_attempts=3).to_pylist() == [episode_row(told)]

@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from hydra import initialize_config_dir
 
+from bench import run
 from bench.launch.catalogue import register
 from bench.launch.command_line import CONF, jobs_of
 from bench.runs.folder import find_runs, load_episodes
@@ -117,3 +119,15 @@ def test_a_launchers_failed_job_is_named_and_ends_with_exit_code_1(tmp_path: Pat
     assert "failed: pair_sft/math/scripted/main/seed0 (why: " in told.stderr
     assert set(load_episodes(tmp_path)["method"]) == {"base"}
     assert len(list((tmp_path / "sweeps").glob("*.json"))) == 1
+
+
+def test_a_launcher_gets_one_job_of_two_names_of_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    launched: list[list[str]] = []
+    monkeypatch.setattr(run, "launch", lambda jobs, *, results: launched.extend(jobs) or [])  # noqa: ARG005
+    monkeypatch.syspath_prepend(ROOT / "tests" / "launcher_plugin")
+    names = "method=score_wo_multi_turn,single_turn_rl,base,base"
+    run.main(["-m", "hydra/launcher=in_turn", names, f"results={tmp_path}", *SCRIPTED])
+    assert [next(word for word in job if word.startswith("method=")) for job in launched] == [
+        "method=score_wo_multi_turn",
+        "method=base",
+    ]

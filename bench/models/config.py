@@ -5,13 +5,13 @@ A model is `check`ed in the process that plans a sweep and `build`t in the proce
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from bench.machine import visible_gpus
 from bench.models.capacity import Outline, stop_ids
 from bench.models.contents import hub_contents, model_contents
 from bench.models.interface import Playable, Sampler
@@ -134,7 +134,8 @@ class Transformers:
         if self.threads:
             torch.set_num_threads(self.threads)
         device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        refuse_absent_gpu(self)
+        if device.startswith("cuda") and not torch.cuda.is_available():  # a driver, or a mask, may show one in vain
+            raise ValueError(_absent_gpu(device))
         source = str(self._folder() or self.path)
         load_base = LoadReference(
             source, revision=self.revision, dtype=self.dtype.value, device=device, attention=self.attention
@@ -176,18 +177,14 @@ class Transformers:
 
 
 def refuse_absent_gpu(model: object) -> None:
-    """Raise ValueError if a model asks for CUDA and this machine has none. Where the driver shows a GPU it is believed;
-    where it does not, torch is asked, which takes seconds to load."""
+    """Raise ValueError, while planning and without torch, if a model asks for CUDA and this machine shows no GPU."""
     device = str(getattr(model, "device", ""))
-    if not device.startswith("cuda"):
-        return
-    shown = Path("/proc/driver/nvidia/gpus")
-    if os.environ.get("CUDA_VISIBLE_DEVICES") is None and shown.is_dir() and any(shown.iterdir()):
-        return
-    import torch
+    if device.startswith("cuda") and not visible_gpus():
+        raise ValueError(_absent_gpu(device))
 
-    if not torch.cuda.is_available():
-        raise ValueError(f"model.device={device}: torch finds no GPU on this machine; set model.device=auto or cpu")
+
+def _absent_gpu(device: str) -> str:
+    return f"model.device={device}: no GPU is found on this machine; set model.device=auto or cpu"
 
 
 @dataclass(kw_only=True)

@@ -138,15 +138,18 @@ class TransformersPolicy:
         return totals.stats(len(samples))
 
     def reset(self) -> None:
-        self.end()
+        self._drop_optimiser()
         self.model = self._load_base()
 
     def end(self) -> None:
+        self._drop_optimiser()
+        self._reference = None
+
+    def _drop_optimiser(self) -> None:
         if self._masters is not None:
             self._masters.release()
         self._masters = None
         self._optimizer = None
-        self._reference = None
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder, state_dict=self._weights().state_dict())

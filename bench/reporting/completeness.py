@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
-from bench.reporting.index import Setting, setting_of
+from bench.reporting.index import Setting, Study, setting_of
 from bench.reporting.style import method_order, method_style
 from bench.reporting.writing import Table
 from bench.runs.folder import RunKey, find_runs
@@ -79,8 +79,9 @@ def planned_runs(results: Path) -> set[RunKey]:
     return planned
 
 
-def completeness_table(rows: list[Completeness], unreadable: Mapping[RunKey, str], *, evaluation: str) -> Table:
+def completeness_table(rows: list[Completeness], study: Study, *, evaluation: str) -> Table:
     """The seeds of each row, and in the caption why a run that has finished is left out of all tables."""
+    labels = {(cell.setting, cell.method): (cell.setting.label, cell.label) for cell in study.cells}
     numbers = pd.DataFrame(
         {
             "method": row.method,
@@ -97,22 +98,25 @@ def completeness_table(rows: list[Completeness], unreadable: Mapping[RunKey, str
     )
     shown = pd.DataFrame(
         {
-            "Setting": row.setting.label,
-            "Method": method_style(row.method).label,
+            "Setting": setting,
+            "Method": method,
             "Runs": f"{len(row.done)} of {row.num_expected}",
             "Seeds done": seeds_text(row.done),
             "Unfinished": seeds_text(row.unfinished),
             "Missing": seeds_text(row.missing),
         }
         for row in rows
+        for setting, method in [
+            labels.get((row.setting, row.method), (row.setting.label, method_style(row.method).label))
+        ]
     )
     num_done, num_expected = (int(numbers[column].sum()) for column in ("num_done", "num_expected"))
     caption = (
         f"{num_done} of {num_expected} expected runs have finished their {evaluation} evaluation; seeds are listed. "
         "Expected are all methods and all seeds seen in a setting, and every run that a sweep has planned."
     )
-    if unreadable:
-        caption += f" Left out, and counted as unfinished: {'; '.join(unreadable.values())}."
+    if study.unreadable:
+        caption += f" Left out, and counted as unfinished: {'; '.join(study.unreadable.values())}."
     return Table("completeness", caption, numbers, shown)
 
 

@@ -26,17 +26,15 @@ from typing import Any
 
 import pandas as pd
 from pyarrow import ArrowInvalid
-from pyarrow.parquet import read_schema
 
 from bench.episode import Episode
 from bench.files import write_file, write_folder
 from bench.runs.lock import LOCK, check_config, check_not_held, has_produced, held, not_writable
 from bench.runs.manifest import Manifest, read_manifest, write_manifest
-from bench.runs.parts import Parts, write_rows
+from bench.runs.parts import Parts, read_without_answers, write_rows
 from bench.runs.records import rows_of
 from bench.runs.tracking import Tracker
 
-SCHEMA_VERSION = 1
 _ROWS_AT_ONCE = 1024
 
 
@@ -92,7 +90,9 @@ class Run:
                 for other in ("inputs.json", "sessions.jsonl", "wandb/id"):
                     (folder / other).unlink(missing_ok=True)
             write_file(folder / "config.json", json.dumps(config, indent=2, sort_keys=True).encode())
-            yield Run(key, folder)
+            run = Run(key, folder)
+            run.delete_leftovers()
+            yield run
 
     @staticmethod
     def check(key: RunKey, results: Path, config: Mapping[str, Any]) -> None:
@@ -142,8 +142,15 @@ class Run:
         write_folder(self.weights, save)
         self.tracker.sync()
         write_file(self.folder / "training.json", json.dumps(asdict(record), indent=2).encode())
-        for leftover in ("state", "best", "collected", "stages"):
-            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+        self.delete_leftovers()
+
+    def delete_leftovers(self) -> None:
+        """What finished training and evaluations were made from; a kill may have come between record and deletion."""
+        leftovers = [manifest.parent / "parts" for manifest in self.folder.glob("*/manifest.json")]
+        if self.training is not None:
+            leftovers += [self.folder / name for name in ("state", "best", "collected", "stages")]
+        for leftover in leftovers:
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def best_weights(self, stage: str, step: int) -> Path:
         """Where a stage keeps the weights of its best step so far; gone once training has finished."""
@@ -209,9 +216,8 @@ class Run:
     def join_parts(self, evaluation: str, parts: Parts) -> pd.DataFrame:
         """Write an evaluation's files; the rows without their answers, which are long."""
         folder = self.folder / evaluation
-        path = folder / "episodes.parquet"
-        write_rows(path, parts.rows())
-        frame = pd.read_parquet(path, columns=[name for name in read_schema(path).names if "answer" not in name])
+        write_rows(folder / "episodes.parquet", parts.rows())
+        frame = read_without_answers(folder / "episodes.parquet")
         write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
         return frame
 

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -85,6 +86,12 @@ def write_rows(path: Path, tables: Iterable[pa.Table]) -> None:
     with replacing(path) as file, pq.ParquetWriter(file, first.schema) as writer:
         for table in chain([first], tables):
             writer.write_table(table)
+
+
+def read_without_answers(path: Path) -> pd.DataFrame:
+    """Rows for metrics, which look at no answer's text: those take most of the memory."""
+    names = pq.read_schema(path).names
+    return pd.read_parquet(path, columns=[name for name in names if not name.startswith("answer_")])
 
 
 def read_transcripts(path: Path) -> Iterator[dict[str, Any]]:

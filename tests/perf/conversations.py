@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import platform
 import random
 import resource
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.episode import Problem, SamplingParams
@@ -33,6 +35,7 @@ from bench.training.collection import collect
 from tests.made_episodes import EqualsGold, Riddles
 
 NUMBERS = (10_000, 100_000)
+PACKAGES = ("numpy", "pandas", "pyarrow")
 SAMPLES_PER_PROBLEM = 10
 SAMPLING = SamplingParams(max_tokens=1000)
 BATCH_SIZE = 64
@@ -67,8 +70,8 @@ def main() -> None:
             "benchmark": "conversations",
             "command": "python -m tests.perf.conversations",
             "date": datetime.now(UTC).date().isoformat(),
-            "python": platform.python_version(),
-            "processor": platform.machine(),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
             "figures": figures,
         }
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -167,11 +167,14 @@ class _Reader:
         return tree is not None and bool(self.names & bound(tree))
 
     def _with_helpers(self, others: list[str], program: str) -> str:
-        """`program` after those of the `others`, last first, that define a name which it uses and nothing else does."""
+        """`program` after those of the `others`, last first, that define a name which it uses and nothing else does.
+
+        What defines the same function under test is another attempt at it, and lends nothing, not even its imports.
+        """
         known = BUILTINS | bound(parse(self._assembled("")) or ast.Module([], []))
         for block in reversed(others):
             tree, helper = parse(program), parse(block)
-            if tree is None or helper is None:
+            if tree is None or helper is None or self.names & bound(helper) & bound(tree):
                 continue
             own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
             own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | bound(tree)
