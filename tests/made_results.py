@@ -20,13 +20,19 @@ CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, brok
 PROBES = ("fixed_train", "fixed_validation", "self_generated_validation")
 MANIFEST = {  # what a test may leave out
     "evaluation_config": {"split": "test"},
-    "table": {},
+    "table": {"weights": {}},
     "row": {},
     "config": {},
     "token_unit": "tokens",
     "renderer": {},
     "grading": {},
-    "usage": {"sampled_episodes": 100, "sampled_tokens": 2000, "updates": 10, "trained_tokens": 1500},
+    "usage": {
+        "sampled_episodes": 100,
+        "sampled_attempts": 200,
+        "sampled_tokens": 2000,
+        "updates": 10,
+        "trained_tokens": 1500,
+    },
     "training_seconds": 0.0,
     "seconds": 0.0,
     "sampled_tokens": 0,
@@ -125,7 +131,7 @@ def make_run(
                 told = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
                 run.log(update=update, stage=method, **told)
         recorded = {
-            "table": merged({"problems": {"num": num_problems, "digest": "0"}}, table or {}),
+            "table": merged({"weights": {}, "problems": {"num": num_problems, "digest": "0"}}, table or {}),
             "row": merged({"method": {}, "training": {"alpha": 10, "beta": 1}}, row or {}),
             **(manifest or {}),
         }

@@ -71,20 +71,20 @@ MUTANTS = (
     Mutant(
         "advantages are detached from their episodes",
         "bench/training/reinforce.py",
-        "for episode, weights in zip(group, leave_one_out(rows), strict=True)",
-        "for episode, weights in zip(group, leave_one_out(rows)[::-1], strict=True)",
+        "for episode, row in zip(group, advantages, strict=True)",
+        "for episode, row in zip(group, advantages[::-1], strict=True)",
     ),
     Mutant(
         "Stage I's anchor has no gradient on the first attempt",
         "bench/methods/score.py",
-        "kl=(self.beta2,) * num_held + (self.beta1,),",
-        "kl=(0.0,) * num_held + (self.beta1,),",
+        "kl_coefs=(training.beta2,) * num_anchored + (training.beta1,),",
+        "kl_coefs=(0.0,) * num_anchored + (training.beta1,),",
     ),
     Mutant(
         "the second attempt's KL is dropped in Stage I",
         "bench/methods/score.py",
-        "kl=(self.beta2,) * num_held + (self.beta1,),",
-        "kl=(self.beta2,) * num_held + (0.0,),",
+        "kl_coefs=(training.beta2,) * num_anchored + (training.beta1,),",
+        "kl_coefs=(training.beta2,) * num_anchored + (0.0,),",
     ),
     Mutant(
         "Stage I rewards the first attempt",
@@ -119,13 +119,13 @@ MUTANTS = (
     Mutant(
         "the baseline includes the sample itself",
         "bench/training/advantages.py",
-        "value - (total - value) / others",
-        "value - total / len(group)",
+        "value - (sums[name] - value) / max(1, counts[name] - 1)",
+        "value - sums[name] / counts[name]",
     ),
     Mutant(
         "no baseline",
         "bench/training/advantages.py",
-        "value - (total - value) / others",
+        "value - (sums[name] - value) / max(1, counts[name] - 1)",
         "value",
     ),
     Mutant(
@@ -137,7 +137,7 @@ MUTANTS = (
     Mutant(
         "leave-one-out across problems",
         "bench/training/reinforce.py",
-        "for start in range(0, len(episodes), samples):\n        group = episodes[start : start + samples]",
+        "for start in range(0, len(episodes), group_size):\n        group = episodes[start : start + group_size]",
         "for start in range(0, len(episodes), len(episodes)):\n        group = episodes",
     ),
     Mutant(
@@ -155,8 +155,8 @@ MUTANTS = (
     Mutant(
         "one KL coefficient for all attempts",
         "bench/models/policy.py",
-        "kl_coefs_N = scores.per_token([credit.kl_coefs for credit in batch])",
-        "kl_coefs_N = scores.per_token([(credit.kl_coefs[0],) * len(credit.kl_coefs) for credit in batch])",
+        "kl_coefs_N = scored.per_token([sample.kl_coefs for sample in batch])",
+        "kl_coefs_N = scored.per_token([(sample.kl_coefs[0],) * len(sample.kl_coefs) for sample in batch])",
     ),
     Mutant(
         "the KL of later tokens is not the prefix's business",
@@ -185,13 +185,13 @@ MUTANTS = (
     Mutant(
         "an update without a finite gradient is tried again on the same samples",
         "bench/training/reinforce.py",
-        "if skips.in_a_row:",
-        "if False:",
+        "if attempt:  #",
+        "if False:  #",
     ),
     Mutant(
         "seeds of other hyperparameters are averaged",
         "bench/reporting/apart.py",
-        'rows = [dumps(each.get("row"), sort_keys=True) for each in manifests]',
+        "rows = [dumps(each.row, sort_keys=True) for each in manifests]",
         'rows = ["" for each in manifests]',
     ),
     Mutant(
@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant(
         "methods on other problems share a table",
         "bench/reporting/apart.py",
-        'tables = [dumps(each.get("table"), sort_keys=True) for each in manifests]',
+        "tables = [dumps(each.table, sort_keys=True) for each in manifests]",
         'tables = ["" for each in manifests]',
     ),
     Mutant(
@@ -257,7 +257,7 @@ MUTANTS = (
     Mutant(
         "each micro-batch is averaged by itself",
         "bench/models/policy.py",
-        "(loss / len(credits)).backward()",
+        "(loss / len(samples)).backward()",
         "(loss / len(batch)).backward()",
     ),
     Mutant(
@@ -287,8 +287,8 @@ MUTANTS = (
     Mutant(
         "the task's stop strings are ignored",
         "bench/rollout.py",
-        "stop = tuple(self.task.stop_strings) if graded else ()",
-        "stop = ()",
+        "stop=tuple(self.task.stop_strings) if conversation.asks_for == ATTEMPT else (),",
+        "stop=(),",
     ),
     Mutant(
         "a stop string is seen only where a token begins with it",
@@ -310,7 +310,7 @@ MUTANTS = (
     ),
     Mutant(
         "sampled with top_p, scored under the full distribution",
-        "bench/training/reinforce.py",
+        "bench/training/config.py",
         "if not self.sampling.is_full_distribution or self.sampling.temperature != 1:",
         "if False:",
     ),
@@ -334,14 +334,14 @@ MUTANTS = (
     ),
     Mutant(
         "Stage II starts from the base model",
-        "bench/training/reinforce.py",
-        "    policy.begin(settings.optimizer,",
-        "    policy.reset()\n    policy.begin(settings.optimizer,",
+        "bench/training/run_stages.py",
+        "    policy.begin(loop.optimizer,",
+        "    policy.reset()\n    policy.begin(loop.optimizer,",
     ),
     Mutant(
-        "given first attempts are learned from",
+        "prefilled first attempts are learned from",
         "bench/training/reinforce.py",
-        "return (0.0,) * given + values[given:]",
+        "return (0.0,) * episode.num_prefilled + values[episode.num_prefilled :]",
         "return values",
     ),
     Mutant(
@@ -365,26 +365,26 @@ MUTANTS = (
     Mutant(
         "STaR keeps what went wrong",
         "bench/methods/star.py",
-        "return rewards[-1] == 1 and (self.keep_correct or rewards[0] == 0)",
-        "return self.keep_correct or rewards[0] == 0",
+        "return last.correct and (keep_correct or not first.correct)",
+        "return (keep_correct or not first.correct)",
     ),
     Mutant(
         "Pair-SFT also imitates the wrong first attempt",
         "bench/methods/pair_sft.py",
-        "weights=(0.0, 1.0)",
-        "weights=(1.0, 1.0)",
+        "return (0.0, 1.0)",
+        "return (1.0, 1.0)",
     ),
     Mutant(
         "STaR in Stage II throws Stage I away",
         "bench/methods/score_star_stage2.py",
-        "start=lambda: policy.restore(stage1_weights)",
-        "start=policy.reset",
+        "start_from=first.name,",
+        'start_from="base",',
     ),
     Mutant(
-        "the adaptive coefficient also scales the attempt that is not held",
+        "the adaptive coefficient also scales the attempt that is not anchored",
         "bench/training/adaptive_kl.py",
-        "*kl[self.num_held :])",
-        "*(value * self.scale for value in kl[self.num_held :]))",
+        "*kl[self.num_anchored :])",
+        "*(value * self.scale for value in kl[self.num_anchored :]))",
     ),
     Mutant(
         "the last row of a micro-batch is dropped",
@@ -400,9 +400,9 @@ MUTANTS = (
     ),
     Mutant(
         "supervised methods sample half of what reinforcement does",
-        "bench/training/budget.py",
-        "return steps * self.rl.problems_per_step",
-        "return steps // 2 * self.rl.problems_per_step",
+        "bench/training/config.py",
+        "return steps * self.rl.conversations_per_step",
+        "return steps // 2 * self.rl.conversations_per_step",
     ),
     Mutant(
         "measuring is charged to the training budget",
@@ -477,34 +477,34 @@ MUTANTS = (
         "Levenshtein.normalized_distance(*texts)",
     ),
     Mutant(
-        "the first window always wins",
+        "the first checkpoint always wins",
         "bench/training/reinforce.py",
-        "is_best = position.best is None or merit >= position.best",
-        "is_best = position.best is None",
+        "is_best = state.best_score is None or score >= state.best_score",
+        "is_best = state.best_score is None",
     ),
     Mutant(
         "every step trains on the same problems",
         "bench/training/reinforce.py",
-        "problems, position.step, size=settings.problems_per_step,",
-        "problems, 0, size=settings.problems_per_step,",
+        "problems_of_step(self._problems, step, size=",
+        "problems_of_step(self._problems, 0, size=",
     ),
     Mutant(
         "fine-tuning learns from the first batch for the whole epoch",
         "bench/training/imitate.py",
-        "order[place * settings.batch_size : (place + 1) * settings.batch_size]",
-        "order[: settings.batch_size]",
+        "[place * size : (place + 1) * size]",
+        "[:size]",
     ),
     Mutant(
         "STaR samples from the base model in every iteration",
-        "bench/training/self_training.py",
-        "        kept = collect(\n",
-        "        policy.reset()\n        kept = collect(\n",
+        "bench/training/imitate.py",
+        "        self._episodes = collect(trainer, stage)\n",
+        "        trainer.policy.reset()\n        self._episodes = collect(trainer, stage)\n",
     ),
     Mutant(
         "the dev split's accuracy is measured on training problems",
         "bench/training/reinforce.py",
-        'player.task.problems("dev")',
-        'player.task.problems("train")',
+        'rollouts.task.problems("dev")',
+        'rollouts.task.problems("train")',
     ),
     Mutant(
         "an evaluation added later measures untrained weights",
@@ -515,8 +515,8 @@ MUTANTS = (
     Mutant(
         "training ignores the run's seed",
         "bench/experiment.py",
-        "player = RolloutWorker(task, verifier, seed=experiment.seed)",
-        "player = RolloutWorker(task, verifier, seed=0)",
+        "rollouts = RolloutWorker(task, verifier, seed=experiment.seed)",
+        "rollouts = RolloutWorker(task, verifier, seed=0)",
     ),
     Mutant(
         "a reply is not cut at its [DONE]",
@@ -544,7 +544,7 @@ MUTANTS = (
     ),
     Mutant(
         "a program gets the imports of the attempt that it replaces",
-        "bench/grading/code_extraction.py",
+        "bench/grading/programs/extraction.py",
         "helper is None or self.names & bound(helper) & bound(tree):",
         "helper is None:",
     ),

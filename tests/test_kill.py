@@ -22,7 +22,7 @@ PHASES = {  # module, what is called in it, and which call is the last one
     "collecting, between two chunks": ("bench.training.collection", "write_episodes", 2),
     "collecting, before a chunk's record": ("bench.training.collection", "write_file", 2),
     "collecting, inside a file": ("bench.files", "os.fsync", 9),
-    "selecting": ("bench.training.self_training", "is_whole", 9),
+    "selecting": ("bench.methods.star", "_is_kept", 9),
     "writing training data": ("bench.runs.folder", "write_rows", 1),
     "fine-tuning": ("bench.models.policy", "TransformersPolicy.update", 5),
     "fine-tuning, at a checkpoint": ("bench.runs.folder", "Run.save_progress", 2),
@@ -34,7 +34,7 @@ PHASES = {  # module, what is called in it, and which call is the last one
     "joining parts": ("bench.runs.parts", "Parts.transcripts", 1),
     "after joining parts": ("bench.runs.parts", "Parts.delete", 1),
 }
-OF_PAIR_SFT = {"selecting": ("bench.methods.pair_sft", "stitch", 9)}
+OF_PAIR_SFT = {"selecting": ("bench.methods.pair_sft", "with_second_attempt", 9)}
 METHODS = {"star_plus": {}, "pair_sft_plus": OF_PAIR_SFT}
 
 

@@ -331,14 +331,12 @@ def test_problems_other_than_the_papers_are_named_wherever_a_table_is_written(
     assert f"<td class=text>{html.escape(label)}</td>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_budget_is_printed_and_an_older_manifest_lacks_only_what_it_did_not_count(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_budget_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path, "score", 0)
     print_main_table(tmp_path)
     shown = " ".join(capsys.readouterr().out.split())
     assert "what training cost" in shown
-    assert "100 unknown 2,000 10 1,500" in shown
+    assert "100 200 2,000 10 1,500" in shown
     assert "attempts, tokens and updates are not equalised" in shown
 
 
@@ -407,7 +405,7 @@ def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys
 
 def save_recording(results: Path, played: list[Episode]) -> None:
     key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
-    manifest = {"token_unit": "characters", "usage": {}, "table": {"weights": {"recording": "0"}}, "row": {}}
+    manifest = {"token_unit": "characters", "table": {"weights": {"recording": "0"}}, "row": {}}
     with Run.lock(key, results, {"task": {"source": "local"}}) as run:
         save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, manifest)
 
@@ -452,9 +450,8 @@ def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
     )
     problem = replace(whole.problem, gold="\\frac{1}{2}")
     key = RunKey(method="base", task="math", model="m", variant="main", seed=0)
-    manifest = {"table": {"weights": {}}}
     with Run.lock(key, tmp_path, {"task": {"source": "local"}}) as run:
-        save_evaluation(run, "greedy", [replace(whole, problem=problem, replies=attempts)], {"p": "?"}, manifest)
+        save_evaluation(run, "greedy", [replace(whole, problem=problem, replies=attempts)], {"p": "?"}, {})
     (cell,) = find_cells(tmp_path, evaluation="greedy")
     by_meaning = regraded(cell, grader="math_verify").estimates
     by_string = regraded(cell, grader="hendrycks").estimates

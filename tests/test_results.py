@@ -131,12 +131,13 @@ def test_episodes_that_disagree_with_their_manifest_are_refused(tmp_path: Path):
         load_episodes(tmp_path)
 
 
-def test_results_of_a_later_version_are_refused(tmp_path: Path):
+@pytest.mark.parametrize(("version", "cure"), [(99, "update the code"), (1, "run again with another results=")])
+def test_results_of_a_later_or_an_earlier_version_are_refused_with_the_cure(version: int, cure: str, tmp_path: Path):
     with Run.lock(KEY, tmp_path, CONFIG) as run:
         save(run)
         path = run.folder / "greedy" / "manifest.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
-    with pytest.raises(ValueError, match="update the code"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": version}))
+    with pytest.raises(ValueError, match=cure):
         load_episodes(tmp_path)
 
 

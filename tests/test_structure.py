@@ -1,4 +1,4 @@
-"""Rules of the house: what stands where, who may know whom, and that one thing is added in one place."""
+"""The project's structure: what stands where, what imports what, and that one thing is added in one place."""
 
 import importlib.metadata
 import os
@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.episode import ATTEMPT
 from bench.experiment import RunSpec
 from bench.launch.catalogue import METHODS, SAME_TRAINING, TASKS, compose_plan
+from bench.methods.interface import follow_up_turns
 from bench.tasks.interface import Source
 from tests.conftest import ROOT
 
@@ -24,26 +26,18 @@ NEEDED = {  # what a model's YAML leaves to the command line
 DUMMY = '''"""Asks in its own words."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.episode import Turn
-from bench.models.interface import Policy
-from bench.runs.folder import Run
-from bench.rollout import RolloutWorker
+from bench.episode import Dialogue, Turn
+from bench.methods.interface import Method
 from bench.tasks.interface import Task
-from bench.training.config import Training
 
 
 @dataclass(kw_only=True)
-class AskNicely:
-    trains: ClassVar[bool] = False
-
+class AskNicely(Method):
     words: str
 
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return (Turn(self.words), *task.script()[1:])
-
-    def train(self, policy: Policy, player: RolloutWorker, run: Run, training: Training) -> None: ...
+    def next_turn(self, task: Task, dialogue: Dialogue) -> Turn:
+        return Turn(self.words)
 '''
 # A machine's own paths and package mirrors: what works here and nowhere else.
 OF_A_MACHINE = re.compile(
@@ -112,7 +106,10 @@ def first_default(file: Path) -> str:
 def test_every_method_composes_and_ends_its_turns_with_an_attempt(method: str):
     plan = composed(f"method={method}")
     assert plan.key.method == SAME_TRAINING.get(method, method)
-    assert plan.experiment.method.script(plan.experiment.task)[-1].graded
+    for num_attempts in (1, 2, 3):
+        turns = follow_up_turns(plan.method, plan.task, num_attempts=num_attempts)
+        assert [turn.asks_for for turn in turns].count(ATTEMPT) == num_attempts - 1
+        assert not turns or turns[-1].asks_for == ATTEMPT
 
 
 @pytest.mark.parametrize("task", names("task"))
@@ -148,24 +145,22 @@ def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tune
     assert task in TASKS
     assert not method or method in names("method")
     other = next(name for name in names("training") if name != training)
-    plain = composed(f"training={other}", f"task={task}", *([f"method={method}"] if method else [])).config
-    told = composed(f"training={training}", f"task={task}", *([f"method={method}"] if method else [])).config
-    group = "method" if method else "training"
-    assert told[group] != plain[group]
+    if method:
+        chosen = [f"task={task}", f"method={method}"]
+        plain, tuned_for = (composed(f"training={name}", *chosen).config["method"] for name in (other, training))
+    else:  # SCoRe reads the coefficients, and a value of the task's own takes the place of the budget's
+        chosen = ["method=score", f"training={training}"]
+        plain, tuned_for = (composed(f"task={name}", *chosen).config["training"] for name in ("math", task))
+    assert tuned_for != plain
 
 
-def test_a_method_is_added_by_two_files_and_one_word(tmp_path: Path):
+def test_a_method_is_added_by_two_files(tmp_path: Path):
     for folder in ("bench", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "bench" / "methods" / "ask_nicely.py").write_text(DUMMY)
     (tmp_path / "conf" / "method" / "ask_nicely.yaml").write_text(
         "defaults:\n  - /schema/AskNicely@_here_\n  - _self_\n\nwords: Would you look at it again?\n"
     )
-    catalogue = tmp_path / "bench" / "catalogue.py"
-    before = catalogue.read_text()
-    catalogue.write_text(before.replace("METHODS = (", 'METHODS = ("ask_nicely", '))
-    assert catalogue.read_text() != before
-
     # Run where the copy is, and found before the installed project.
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     overrides = ["method=ask_nicely", "model=scripted", "task.num_test=4", "tracking=none", "results=results"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import is_dataclass
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import bench.methods
 from bench.evaluation import Evaluation
 from bench.experiment import Experiment, RunSpec
 from bench.launch.command_line import CONF, check_name, composed, one_line
@@ -27,16 +29,7 @@ from bench.training.config import Training
 from bench.training.values_read import only_read, values_read
 
 # A module per method in bench/methods/ and per task in bench/tasks/, each with one dataclass named after it.
-METHODS = (
-    "base",
-    "multi_turn_rl",
-    "pair_sft",
-    "score",
-    "score_star_stage2",
-    "self_refine",
-    "single_turn_rl",
-    "star",
-)
+METHODS = tuple(module.name for module in iter_modules(bench.methods.__path__) if module.name != "interface")
 TASKS = ("humaneval", "math", "mbpp")
 
 # Another name of a training, and the one that it runs, is stored and is shown under.
