@@ -2,6 +2,7 @@
 
     python bench/run.py                                        the miniature: base, Pair-SFT and SCoRe on a CPU
     python bench/run.py -m method=score,pair_sft seed=0,1,2    a sweep
+    python bench/run.py -m method=score seed=0,1 --dry-run     what it would do: runs, stages, steps, samples
     python bench/run.py --help                                 every group and value
 
 The whole sweep is composed and checked first; only then does the first experiment start, each in its own process.
@@ -27,12 +28,14 @@ from bench.launch.announce import closing, opening
 from bench.launch.catalogue import plan_job, register
 from bench.launch.clusters import failure_of, launch, refuse_absent_cluster
 from bench.launch.command_line import CONF, jobs_of
+from bench.launch.dry_run import dry_run
 from bench.launch.pool import run_all, slots_for
 from bench.models.config import refuse_absent_gpu
 from bench.reporting.terminal import print_main_table
 
 _MINIATURE = ("-m", "method=base,pair_sft,score")
 _SWEEP = ("-m", "--multirun")
+_DRY_RUN = "--dry-run"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,27 +45,32 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    if any(argument.startswith("-") and argument not in _SWEEP for argument in arguments):
+    if any(argument.startswith("-") and argument not in (*_SWEEP, _DRY_RUN) for argument in arguments):
         register()
         key_help.register()
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="experiment")(_only_shown)()
         return 0
-    asked = list(arguments or _MINIATURE)
+    is_dry = _DRY_RUN in arguments
+    requested = [word for word in arguments if word != _DRY_RUN] or list(_MINIATURE)
     try:
         return _run(
-            [word for word in asked if word not in _SWEEP],
-            multirun=any(flag in asked for flag in _SWEEP),
+            [word for word in requested if word not in _SWEEP],
+            multirun=any(flag in requested for flag in _SWEEP),
             command=_command(arguments),
+            is_dry=is_dry,
         )
     except KeyboardInterrupt:
         print(f"interrupted; this goes on where it stopped: {_command(arguments)}", file=sys.stderr)
         return 130
 
 
-def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
+def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) -> int:
     try:
         jobs, plans, refused, launcher = _plan(overrides, multirun=multirun)
         refused = refused or _read_by_none(plans)
+        if not refused and is_dry:
+            print(*dry_run(plans), sep="\n")
+            return 0
         if not refused:
             results = Path(plans[0].experiment.results)
             _record(plans, results)

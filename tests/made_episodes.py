@@ -53,9 +53,7 @@ class Riddles:
 
     name = "riddles"
 
-    def __init__(
-        self, problems: Sequence[Problem], correction: str = "Again?", stop: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, problems: Sequence[Problem], correction: str = "Again?", stop: Sequence[str] = ()) -> None:
         self.stop_strings = tuple(stop)
         self._problems = tuple(problems)
         self.correction = correction

@@ -74,9 +74,7 @@ def save_evaluation(
     parts.write_next(episodes, prompts, PartCost("", seconds=0.0, sampled_tokens=0), num_attempts=num_attempts)
     num_rows = len(run.join_parts(evaluation, parts))
     told = {**MANIFEST, **manifest}
-    run.finish_evaluation(
-        parts, Manifest(evaluation=evaluation, num_problems=len(prompts), num_rows=num_rows, **told)
-    )
+    run.finish_evaluation(parts, Manifest(evaluation=evaluation, num_problems=len(prompts), num_rows=num_rows, **told))
 
 
 def merged(plain: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         ("sede", "did you mean seed?"),
         ("training.rl.num_step", "did you mean training.rl.num_steps?"),
-        ("method.alfa", "did you mean method.alpha?"),
+        ("training.alfa", "did you mean training.alpha?"),
         ("num_steps", "did you mean training.rl.num_steps?"),
         ("nothing", "keys of an experiment: method, task"),
     ],
@@ -71,7 +71,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one_whatever_sign_it_has(
         ("evaluation=[]", "evaluation is one of dev"),
         ("task.source=nowhere", "task.source: Invalid value 'nowhere', expected one of [hub, local, mini]"),
         ("seed=x", "seed: Value 'x'"),
-        ("method.alpha=much", "method.alpha: Value 'much'"),
+        ("training.alpha=much", "training.alpha: Value 'much'"),
         ("~seed", "leave ~seed out"),
         ("+seed=1", "seed=<value>"),
         ("seed", "'seed' is not key=value"),

@@ -40,9 +40,9 @@ def pair(
     return [TrainingSample(replace(each.episode, problem=problem), (0.0, 0.0), kl) for each in (one, other)]
 
 
-def gradient(learner: TransformersPolicy, credits: Sequence[TrainingSample]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, samples: Sequence[TrainingSample]) -> torch.Tensor:
     learner.model.zero_grad()
-    learner.backward(credits)
+    learner.backward(samples)
     return torch.cat([each.grad.flatten() for each in learner.model.parameters() if each.grad is not None])
 
 
@@ -50,30 +50,30 @@ def gradient(learner: TransformersPolicy, credits: Sequence[TrainingSample]) -> 
 def test_over_all_pairs_of_samples_the_update_is_the_gradient_of_the_divergence(estimator: KLEstimator):
     learner = enumerable_learner(kl=estimator)
     drawn = firsts(learner)
-    num_credits = 2 * len(drawn) ** 2
-    credits = [
-        credit
+    num_samples = 2 * len(drawn) ** 2
+    samples = [
+        sample
         for number, ((one, p), (other, q)) in enumerate(product(drawn, drawn))
-        for credit in pair(one, other, f"p{number}", num_credits * p * q / 2)
+        for sample in pair(one, other, f"p{number}", num_samples * p * q / 2)
     ]
     expected = objective_gradient(learner, REFERENCE, rewards=(lambda _: 0.0, lambda _: 0.0), kl=KL)
     closed = -torch.cat([each.flatten() for each in expected])
     assert closed.abs().max() > 1e-3
-    torch.testing.assert_close(gradient(learner, credits), closed, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(gradient(learner, samples), closed, atol=1e-6, rtol=1e-6)
 
 
 def test_so_it_is_for_second_attempts_that_answer_other_first_ones():
     learner = enumerable_learner(kl=KLEstimator.exact)
     played = conversations(learner.model, REFERENCE)
-    num_credits = 2 * len(played) ** 2
-    credits = [
-        credit
+    num_samples = 2 * len(played) ** 2
+    samples = [
+        sample
         for number, (one, other) in enumerate(product(played, played))
-        for credit in pair(one, other, f"p{number}", num_credits * one.probability * other.probability / 2, (0.0, 0.7))
+        for sample in pair(one, other, f"p{number}", num_samples * one.probability * other.probability / 2, (0.0, 0.7))
     ]
     expected = objective_gradient(learner, REFERENCE, rewards=(lambda _: 0.0, lambda _: 0.0), kl=(0.0, 0.7))
     closed = -torch.cat([each.flatten() for each in expected])
-    torch.testing.assert_close(gradient(learner, credits), closed, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(gradient(learner, samples), closed, atol=1e-6, rtol=1e-6)
 
 
 def test_a_pair_that_is_compared_moves_otherwise_than_two_that_are_not():
@@ -136,7 +136,9 @@ def test_samples_that_diverge_alike_learn_from_their_own_positions_alone():
     learner = enumerable_learner(kl=KLEstimator.exact)
     one = firsts(learner)[-1][0]
     scores = compute_logprobs(learner.model, REFERENCE, [one.episode], pad_id=END, estimator=KLEstimator.exact)
-    direct = torch.autograd.grad((KL[0] * scores.kl_N[scores.places_N == 0]).sum(), list(learner.model.parameters()))
+    direct = torch.autograd.grad(
+        (KL[0] * scores.kl_N[scores.labels_N == scores.labels.index("t1")]).sum(), list(learner.model.parameters())
+    )
     torch.testing.assert_close(
         gradient(learner, pair(one, one, "p", 1.0)), torch.cat([each.flatten() for each in direct])
     )

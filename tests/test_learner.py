@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.episode import Episode, Problem, SamplingParams, TrainingSample, Turn
+from bench.episode import Episode, Problem, SamplingParams, TrainingSample
 from bench.models.config import Transformers
 from bench.models.interface import KLEstimator, OptimizerConfig, Schedule
-from bench.models.logprobs import check_head
+from bench.models.logprobs import check_head, compute_logprobs
 from bench.models.policy import TransformersPolicy
 from bench.rollout import RolloutWorker
-from tests.made_episodes import EqualsGold, Riddles
+from tests.made_episodes import EqualsGold, Riddles, ask_again
 from tests.tiny_model import save_tiny_model
 
 SAMPLING = SamplingParams(temperature=1.0, max_tokens=8)
@@ -20,8 +20,10 @@ SAMPLING = SamplingParams(temperature=1.0, max_tokens=8)
 @pytest.fixture
 def episodes(tiny_learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
-    player = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
-    return player.rollout(tiny_learner, problems, script=(Turn("Again?"),), sampling=SAMPLING, num_samples=3, seed_key="test")
+    rollouts = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
+    return rollouts.rollout(
+        tiny_learner, problems, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, num_samples=3, seed_key="test"
+    )
 
 
 def begin(learner: TransformersPolicy, rate: float = 1e-2) -> None:
@@ -41,19 +43,23 @@ def test_a_step_makes_rewarded_attempts_likelier(tiny_learner: TransformersPolic
     before = compute_logprobs(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
     tiny_learner.update([TrainingSample(chosen, (0.0, 1.0), (0.0, 0.0))])
     after = compute_logprobs(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
-    second = before.places_N == 1
+    second = before.labels_N == before.labels.index("t2")
     assert after.logprobs_N[second].sum() > before.logprobs_N[second].sum()
 
 
 def test_greedy_output_changes_after_a_large_change_of_weights(
     tiny_learner: TransformersPolicy, episodes: list[Episode]
 ):
-    player = RolloutWorker(Riddles([episodes[0].problem]), EqualsGold(), seed=0)
+    rollouts = RolloutWorker(Riddles([episodes[0].problem]), EqualsGold(), seed=0)
     greedy = SamplingParams(temperature=0.0, max_tokens=8)
-    once = player.rollout(tiny_learner, [episodes[0].problem], next_turn=ASK_AGAIN, num_attempts=1, sampling=greedy, seed_key="a")[0]
+    once = rollouts.rollout(
+        tiny_learner, [episodes[0].problem], next_turn=ask_again, num_attempts=1, sampling=greedy, seed_key="a"
+    )[0]
     begin(tiny_learner, rate=0.5)
     tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    twice = player.rollout(tiny_learner, [episodes[0].problem], next_turn=ASK_AGAIN, num_attempts=1, sampling=greedy, seed_key="a")[0]
+    twice = rollouts.rollout(
+        tiny_learner, [episodes[0].problem], next_turn=ask_again, num_attempts=1, sampling=greedy, seed_key="a"
+    )[0]
     assert once.token_ids != twice.token_ids
 
 
@@ -65,14 +71,14 @@ def test_reset_brings_back_the_base_model_bit_for_bit(tiny_learner: Transformers
     assert all(torch.equal(tensor, base[name]) for name, tensor in tiny_learner.model.state_dict().items())
 
 
-def test_a_reset_keeps_the_reference_that_was_loaded(tiny_learner: Learner, episodes: list[Episode]):
+def test_a_reset_keeps_the_reference_that_was_loaded(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     loaded, load = [], tiny_learner._load_base
     tiny_learner._load_base = lambda: loaded.append(load()) or loaded[-1]  # pyright: ignore[reportAttributeAccessIssue]
-    credits = [Credit(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
+    samples = [TrainingSample(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
     for _ in range(2):
         tiny_learner.reset()
         begin(tiny_learner)
-        tiny_learner.update(credits)
+        tiny_learner.update(samples)
     assert len(loaded) == 3  # one for each reset, and one reference
 
 
@@ -80,9 +86,9 @@ def test_the_divergence_from_the_base_is_zero_before_the_first_step_and_not_afte
     tiny_learner: TransformersPolicy, episodes: list[Episode]
 ):
     begin(tiny_learner)
-    credits = [TrainingSample(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
-    assert tiny_learner.update(credits)["kl@t1"] == pytest.approx(0, abs=1e-5)
-    assert tiny_learner.update(credits)["kl@t1"] > 1e-4
+    samples = [TrainingSample(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
+    assert tiny_learner.update(samples).kl["t1"] == pytest.approx(0, abs=1e-5)
+    assert tiny_learner.update(samples).kl["t1"] > 1e-4
 
 
 def test_saved_weights_come_back(tiny_learner: TransformersPolicy, episodes: list[Episode], tmp_path: Path):
@@ -98,16 +104,16 @@ def test_saved_weights_come_back(tiny_learner: TransformersPolicy, episodes: lis
 def test_a_resumed_optimiser_steps_exactly_as_one_that_was_never_interrupted(
     tiny_learner: TransformersPolicy, episodes: list[Episode], tiny_model_folder: Path, tmp_path: Path
 ):
-    credits = [TrainingSample(episode, (1.0, -0.5), (0.1, 0.1)) for episode in episodes]
+    samples = [TrainingSample(episode, (1.0, -0.5), (0.1, 0.1)) for episode in episodes]
     begin(tiny_learner)
-    tiny_learner.update(credits)
+    tiny_learner.update(samples)
     tiny_learner.save_state(tmp_path)
-    tiny_learner.update(credits)
+    tiny_learner.update(samples)
     resumed = Transformers(path=str(tiny_model_folder), threads=1, device="cpu").build(str)
     assert isinstance(resumed, TransformersPolicy)
     begin(resumed)
     resumed.restore_state(tmp_path)
-    resumed.update(credits)
+    resumed.update(samples)
     for name, tensor in tiny_learner.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name])
 
@@ -117,13 +123,15 @@ def test_what_a_step_tells_of_itself_counts_only_tokens_that_carried_loss(
 ):
     begin(tiny_learner)
     told = tiny_learner.update([TrainingSample(episode, (0.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    assert told["trained_tokens"] == sum(stop - start for episode in episodes for start, stop in episode.spans[1:])
-    assert {"loss", "grad_norm", "entropy@t1", "entropy@t2", "kl@t1", "logprob_diff@t2"} <= set(told)
+    assert told.trained_tokens == sum(stop - start for episode in episodes for start, stop in episode.spans[1:])
+    assert told.loss > 0
+    assert told.grad_norm > 0
+    assert set(told.kl) == set(told.entropy) == set(told.logprob_diff) == {"t1", "t2"}
 
 
 def test_an_update_without_episodes_is_refused(tiny_learner: TransformersPolicy):
     begin(tiny_learner)
-    with pytest.raises(ValueError, match="at least one credit"):
+    with pytest.raises(ValueError, match="at least one sample"):
         tiny_learner.update([])
 
 
@@ -164,7 +172,7 @@ def test_a_gradient_is_cut_to_the_largest_norm_before_the_step(
     first, _ = moved(tiny_learner, episodes, optimizer, num_updates=1)
     assert first.norm().item() == pytest.approx(100.0 * 1e-3, rel=1e-2)
     told = tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    assert told["grad_norm"] > 1e-2
+    assert told.grad_norm > 1e-2
 
 
 def test_a_conversation_that_cannot_fit_the_context_is_refused_with_the_cure(tmp_path: Path):

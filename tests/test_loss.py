@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from bench.episode import TrainingSample
 from bench.models.interface import KLEstimator
-from bench.models.logprobs import TokenLogprobs
+from bench.models.logprobs import TokenLogprobs, compute_logprobs
 from bench.models.loss import estimate_kl, exact_kl, still_to_come
-from bench.training.advantages import last_attempt_reward, progress_reward
-from bench.training.reinforce import Stage, assign
+from bench.training.advantages import last_attempt_reward, per_attempt, progress_reward
+from bench.training.reinforce import training_samples
+from bench.training.stages import Reinforce
 from tests.enumeration import (
     Value,
     conversations,
@@ -27,24 +28,22 @@ from tests.enumeration import (
 REFERENCE = tiny_lm(1)
 
 
-def stage(reward, kl: tuple[float, float]) -> Stage:
-    return Stage("stage", num_steps=1, next_turn=ASK_AGAIN, num_attempts=1, reward=reward, kl=kl)
-
-
-OBJECTIVES = {
-    "Stage I: r2, strong KL on the first attempt": stage(last_attempt_reward, (0.25, 0.01)),
-    "Stage II: r1 and r2 with the bonus": stage(lambda row: progress_reward(row, alpha=10.0), (0.01, 0.01)),
-    "KL alone": stage(lambda _: (0.0, 0.0), (1.0, 0.5)),
+OBJECTIVES = {  # rewards of both attempts from their correctness, and KL coefficients
+    "Stage I: r2, strong KL on the first attempt": (last_attempt_reward, (0.25, 0.01)),
+    "Stage II: r1 and r2 with the bonus": (lambda row: progress_reward(row, alpha=10.0), (0.01, 0.01)),
+    "KL alone": (lambda _: (0.0, 0.0), (1.0, 0.5)),
 }
 
 
 def updates_and_gradients(name: str, kl: KLEstimator) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    chosen = OBJECTIVES[name]
+    reward, kl_coefs = OBJECTIVES[name]
+    stage = Reinforce(name="stage", num_steps=1, reward=per_attempt(reward), kl_coefs=kl_coefs)
     learner = enumerable_learner(kl=kl)
-    updates = expected_update(learner, REFERENCE, assign=lambda one, other: assign([one, other], chosen, samples=2)[0])
-    rewards: tuple[Value, Value] = (lambda row: chosen.reward(row)[0]), (lambda row: chosen.reward(row)[1])
-    first, second = chosen.kl
-    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=(first, second))
+    updates = expected_update(
+        learner, REFERENCE, assign=lambda one, other: training_samples([one, other], stage, group_size=2)[0]
+    )
+    rewards: tuple[Value, Value] = (lambda row: reward(row)[0]), (lambda row: reward(row)[1])
+    gradients = objective_gradient(learner, REFERENCE, rewards=rewards, kl=kl_coefs)
     return list(zip(updates, gradients, strict=True))
 
 
@@ -69,17 +68,17 @@ def test_dropping_the_kl_still_to_come_would_optimise_something_else(monkeypatch
 
 def test_the_reference_is_the_base_model_however_far_the_policy_has_moved():
     learner = enumerable_learner(kl=KLEstimator.exact, base_seed=1, seed=2)
-    credits = [
+    samples = [
         TrainingSample(each.episode, (0.0, 0.0), (1.0, 1.0)) for each in conversations(REFERENCE, REFERENCE)[:20]
     ]
-    before = learner.backward(credits)["kl@t1"]
-    learner.update([TrainingSample(credit.episode, (5.0, 5.0), (0.0, 0.0)) for credit in credits])
+    before = learner.backward(samples).kl["t1"]
+    learner.update([TrainingSample(sample.episode, (5.0, 5.0), (0.0, 0.0)) for sample in samples])
     learner.model.load_state_dict(REFERENCE.state_dict())
     assert before > 0.01
-    assert learner.backward(credits)["kl@t1"] == pytest.approx(0, abs=1e-9)
+    assert learner.backward(samples).kl["t1"] == pytest.approx(0, abs=1e-9)
 
 
-def test_zero_weights_and_coefficients_give_no_gradient_at_all():
+def test_zero_advantages_and_coefficients_give_no_gradient_at_all():
     learner = enumerable_learner(kl=KLEstimator.exact)
     learner.backward(
         [TrainingSample(each.episode, (0.0, 0.0), (0.0, 0.0)) for each in conversations(REFERENCE, REFERENCE)]
@@ -87,9 +86,9 @@ def test_zero_weights_and_coefficients_give_no_gradient_at_all():
     assert all(parameter.grad is None for parameter in learner.model.parameters())
 
 
-def gradient_of(learner, credits) -> torch.Tensor:
+def gradient_of(learner, samples) -> torch.Tensor:
     learner.model.zero_grad()
-    learner.backward(credits)
+    learner.backward(samples)
     return torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
 
 
@@ -116,41 +115,45 @@ def test_ten_times_the_kl_coefficient_gives_ten_times_its_gradient_and_leaves_th
     torch.testing.assert_close(tenfold - rewards, 10 * (once - rewards), atol=1e-5, rtol=0)  # norms are float32
 
 
-WEIGHTS, COEFFICIENTS = (1.5, -0.5), (0.3, 0.7)
+ADVANTAGES, COEFFICIENTS = (1.5, -0.5), (0.3, 0.7)
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_weight_or_coefficient_reaches_the_tokens_of_its_own_attempt_by_its_own_amount_and_no_others(
+def test_an_advantage_or_coefficient_reaches_the_tokens_of_its_own_attempt_by_its_own_amount_and_no_others(
     place: int, monkeypatch: pytest.MonkeyPatch
 ):
     """Read off the gradient with respect to each scored token's log-probability and KL, one attempt at a time."""
     learner = enumerable_learner(kl=KLEstimator.exact)
     # 32, so that dividing by their number and multiplying again is exact
-    credits = [
+    samples = [
         TrainingSample(each.episode, (0.0, 0.0), (0.0, 0.0)) for each in conversations(REFERENCE, REFERENCE)[:32]
     ]
     seen: list[TokenLogprobs] = []
 
     def scored(*arguments: Any, **options: Any) -> TokenLogprobs:
-        found = score(*arguments, **options)
+        found = compute_logprobs(*arguments, **options)
         logprobs_N, kl_N = (each.detach().requires_grad_() for each in (found.logprobs_N, found.kl_N))
         seen.append(replace(found, logprobs_N=logprobs_N, kl_N=kl_N))
         return seen[-1]
 
     def per_token(**values: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        learner.backward([replace(credit, **values) for credit in credits])
+        learner.backward([replace(sample, **values) for sample in samples])
         (found,) = seen
         seen.clear()
         assert found.logprobs_N.grad is not None
         kl_gradient_N = torch.zeros_like(found.kl_N) if found.kl_N.grad is None else found.kl_N.grad
-        return found.places_N == place, found.logprobs_N.grad * len(credits), kl_gradient_N * len(credits)
+        return (
+            found.labels_N == found.labels.index(f"t{place + 1}"),
+            found.logprobs_N.grad * len(samples),
+            kl_gradient_N * len(samples),
+        )
 
-    monkeypatch.setattr("bench.models.policy.score", scored)
-    inside_N, of_logprobs_N, of_kl_N = per_token(weights=only(place, WEIGHTS))
-    assert set(of_logprobs_N[inside_N].tolist()) == {-WEIGHTS[place]}
+    monkeypatch.setattr("bench.models.policy.compute_logprobs", scored)
+    inside_N, of_logprobs_N, of_kl_N = per_token(advantages=only(place, ADVANTAGES))
+    assert set(of_logprobs_N[inside_N].tolist()) == {-ADVANTAGES[place]}
     assert not of_logprobs_N[~inside_N].any()
     assert not of_kl_N.any()
-    inside_N, of_logprobs_N, of_kl_N = per_token(kl=only(place, COEFFICIENTS))
+    inside_N, of_logprobs_N, of_kl_N = per_token(kl_coefs=only(place, COEFFICIENTS))
     assert set(of_kl_N[inside_N].tolist()) == {COEFFICIENTS[place]}
     assert of_logprobs_N[inside_N].abs().max() > 0.01
     assert not of_kl_N[~inside_N].any()
@@ -169,35 +172,35 @@ def test_stage_one_moves_the_first_attempt_by_its_kl_even_where_rewards_are_cons
 
 def test_borders_of_micro_batches_change_nothing():
     played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
-    credits = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
-    whole = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=100_000), credits)
+    samples = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
+    whole = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=100_000), samples)
     for batch_tokens in (6, 30, 111):
-        parts = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=batch_tokens), credits)
+        parts = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=batch_tokens), samples)
         torch.testing.assert_close(parts, whole)
 
 
 def test_the_order_of_a_batch_changes_nothing():
     learner = enumerable_learner(kl=KLEstimator.exact)
     played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
-    credits = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
-    torch.testing.assert_close(gradient_of(learner, credits), gradient_of(learner, credits[::-1]))
+    samples = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
+    torch.testing.assert_close(gradient_of(learner, samples), gradient_of(learner, samples[::-1]))
 
 
 def test_the_content_of_pads_never_changes_the_gradient(monkeypatch: pytest.MonkeyPatch):
     learner = enumerable_learner(kl=KLEstimator.exact)
     played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
-    credits = [TrainingSample(e, (1.0, -1.0), (0.1, 0.2)) for e in played]
-    one = gradient_of(learner, credits)
+    samples = [TrainingSample(e, (1.0, -1.0), (0.1, 0.2)) for e in played]
+    one = gradient_of(learner, samples)
     monkeypatch.setattr(learner.tokenizer, "pad_token_id", 1)
-    torch.testing.assert_close(gradient_of(learner, credits), one)
+    torch.testing.assert_close(gradient_of(learner, samples), one)
 
 
 def test_chunks_of_the_vocabulary_head_change_nothing(monkeypatch: pytest.MonkeyPatch):
     learner = enumerable_learner(kl=KLEstimator.exact)
-    credits = [TrainingSample(each.episode, (1.0, -1.0), (0.1, 0.2)) for each in conversations(REFERENCE, REFERENCE)]
-    whole = gradient_of(learner, credits)
+    samples = [TrainingSample(each.episode, (1.0, -1.0), (0.1, 0.2)) for each in conversations(REFERENCE, REFERENCE)]
+    whole = gradient_of(learner, samples)
     monkeypatch.setattr("bench.models.logprobs._CHUNK_LOGITS", 30)  # of a vocabulary of four
-    torch.testing.assert_close(gradient_of(learner, credits), whole)
+    torch.testing.assert_close(gradient_of(learner, samples), whole)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(-3, 3)), min_size=1, max_size=20))

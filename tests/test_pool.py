@@ -198,7 +198,7 @@ def test_an_evaluations_pace_is_not_taken_for_trainings(tmp_path: Path):
     clock = [0.0]
     forecast = Forecast(places=1, clock=lambda: clock[0])
     trained(forecast, planned(tmp_path, "method=score"), clock, step=10.0, evaluate=0.01)
-    other = planned(tmp_path, "method=score", "seed=1", "method.alpha=5", "variant=other")
+    other = planned(tmp_path, "method=score", "seed=1", "training.alpha=5", "variant=other")
     forecast.start(other)
     forecast.tell(other, Status("stage1", 0, 1, Work.step, {Work.step: 100, Work.evaluate: 100}))
     assert forecast.seconds_left([]) == pytest.approx(1001 + 3)
@@ -228,9 +228,9 @@ def test_earlier_runs_of_other_methods_in_the_same_folder_give_the_first_estimat
     manifest = {"evaluation": "greedy", "seconds": 50.0, "num_rows": 500, "training_seconds": 768.0}
     folder = planned(tmp_path, "method=star").key.folder(tmp_path) / "greedy"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"budget": {"sampled_episodes": 3840}}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"usage": {"sampled_episodes": 3840}}))
     rl = plan.experiment.training.rl
-    conversations = rl.num_steps * rl.problems_per_step * rl.samples_per_problem
+    conversations = rl.num_steps * rl.conversations_per_step
     assert Forecast(places=1).seconds_left([plan]) == pytest.approx(50 + conversations * 768 / 3840)
 
 

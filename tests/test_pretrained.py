@@ -17,7 +17,7 @@ from bench.rollout import RolloutWorker
 from bench.runs.folder import find_runs, load_episodes
 from bench.runs.parts import read_transcripts
 from tests.conftest import ROOT
-from tests.made_episodes import EqualsGold, Riddles
+from tests.made_episodes import EqualsGold, Riddles, ask_again
 from tests.pretrained.fetch import FOLDER
 
 pytestmark = [
@@ -61,15 +61,15 @@ def test_one_update_moves_the_float32_weights_by_its_rate_lowers_the_loss_and_le
     )
     problems = [Problem("sum", "What is 2 + 2?", "4"), Problem("sky", "Name a colour of the sky.", "Blue")]
     sampling = SamplingParams(temperature=1.0, max_tokens=12)
-    player = RolloutWorker(Riddles(problems, [Turn("Are you sure?")]), EqualsGold(), seed=0)
-    episodes = player.rollout(
-        learner, problems, script=[Turn("Are you sure?")], sampling=sampling, num_samples=2, label=""
+    rollouts = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
+    episodes = rollouts.rollout(
+        learner, problems, next_turn=ask_again, num_attempts=2, sampling=sampling, num_samples=2, seed_key="test"
     )
-    credits = [TrainingSample(episode, weights=(0.0, 1.0), kl=(0.1, 0.1)) for episode in episodes]
+    samples = [TrainingSample(episode, advantages=(0.0, 1.0), kl_coefs=(0.1, 0.1)) for episode in episodes]
     rate = 1e-5  # less than bfloat16 tells apart at most of the weights
     learner.begin(OptimizerConfig(learning_rate=rate), num_updates=2, kl_estimator=KLEstimator.exact)
     before = {name: weight.clone() for name, weight in learner._weights().state_dict().items()}
-    first, reference = learner.update(credits), dict(learner._base().named_parameters())
+    first, reference = learner.update(samples), dict(learner._base().named_parameters())
 
     for name, weight in learner._weights().state_dict().items():
         assert weight.dtype == torch.float32
@@ -81,11 +81,11 @@ def test_one_update_moves_the_float32_weights_by_its_rate_lowers_the_loss_and_le
         assert torch.equal(parameter, learner._weights().state_dict()[name].to(parameter.dtype)), name
         assert torch.equal(reference[name], before[name].to(parameter.dtype)), name
         assert reference[name].grad is None
-    assert first["trained_tokens"] == sum(stop - start for episode in episodes for start, stop in episode.spans)
-    assert first["kl@t1"] == first["kl@t2"] == 0
-    second = learner.update(credits)
-    assert second["loss"] < first["loss"]
-    assert second["kl@t2"] > 0
+    assert first.trained_tokens == sum(stop - start for episode in episodes for start, stop in episode.spans)
+    assert first.kl == {"t1": 0, "t2": 0}
+    second = learner.update(samples)
+    assert second.loss < first.loss
+    assert second.kl["t2"] > 0
 
 
 def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
@@ -99,9 +99,9 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     assert done.returncode == 0, done.stderr
     (run,) = find_runs(tmp_path)
     manifest, rows = run.manifest("greedy"), load_episodes(tmp_path).set_index("problem_id")
-    assert (manifest["num_problems"], manifest["evaluation_config"]["num_attempts"], manifest["token_unit"]) == (8, 2, "tokens")
-    assert manifest["sampled_tokens"] == rows[["tokens_1", "tokens_2"]].to_numpy().sum()
-    assert (manifest["budget"]["updates"], len(rows)) == (0, 8)
+    assert (manifest.num_problems, manifest.evaluation_config["num_attempts"], manifest.token_unit) == (8, 2, "tokens")
+    assert manifest.sampled_tokens == rows[["tokens_1", "tokens_2"]].to_numpy().sum()
+    assert (manifest.usage["updates"], len(rows)) == (0, 8)
     assert set(rows["grade_1"]) | set(rows["grade_2"]) <= set(Grade)
     stored = {row["problem_id"]: row for row in read_transcripts(run.path / "greedy" / "transcripts.jsonl.gz")}
     assert stored.keys() == set(rows.index)
@@ -110,7 +110,8 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     again = RolloutWorker(task, EqualsGold(), seed=0).rollout(
         learner,
         task.problems("test")[:3],
-        script=task.script(),
+        next_turn=lambda _: Turn(task.correction),
+        num_attempts=2,
         sampling=SamplingParams(temperature=0, max_tokens=128),
         seed_key="evaluation/greedy",
     )

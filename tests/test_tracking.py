@@ -55,6 +55,15 @@ def test_histograms_of_all_runs_have_tenths_of_zero_to_one_as_bins(values: list[
     assert counts[0] == sum(value < 0.1 for value in values)
 
 
+def test_the_names_of_alerts_are_in_the_log_and_not_in_wandb(tmp_path: Path):
+    run = FakeWandb()
+    tracker = Tracker(tmp_path / "train.jsonl", label="run")
+    tracker.mirror = WandbMirror(run, run)  # pyright: ignore[reportArgumentType]
+    tracker.log(update=1, alerts=["collapse"])
+    assert json.loads((tmp_path / "train.jsonl").read_text())["alerts"] == ["collapse"]
+    assert run.rows == [{"update": 1}]
+
+
 def test_rows_past_the_checkpoint_and_torn_lines_are_forgotten(tmp_path: Path):
     path = tmp_path / "train.jsonl"
     path.write_text('{"update": 1}\n{"update": 2}\n{"update": 3}\n{"upd')

@@ -19,13 +19,20 @@ from bench.training.stages import Reinforce, Stage
 def values_read(stages: Callable[[Task, Training], Sequence[Stage]], task: Task, training: Training) -> set[str]:
     """Dotted paths: all that `stages` reads, and the whole group that a kind of stage is run by; none without stages.
 
-    Problems that are still to be downloaded are not read: one stands for them.
+    Nothing is downloaded for it.
     """
     read: set[str] = set()
-    task = cast(Task, _OneProblem()) if task.downloads else task
-    planned = stages(task, cast(Training, _ReadRecorder(training, read)))
+    planned = planned_stages(stages, task, cast(Training, _ReadRecorder(training, read)))
     groups = {"rl" if isinstance(stage, Reinforce) else "sft" for stage in planned}
     return read | {path for path in _leaves(training) if path.partition(".")[0] in groups}
+
+
+def planned_stages(
+    stages: Callable[[Task, Training], Sequence[Stage]], task: Task, training: Training
+) -> Sequence[Stage]:
+    """The stages that are left with steps, without a download: one problem stands for those that are not here yet."""
+    planned = stages(cast(Task, _OneProblem()) if task.downloads else task, training)
+    return [stage for stage in planned if not isinstance(stage, Reinforce) or stage.num_steps]
 
 
 def only_read(plain: Mapping[str, Any], read: set[str], path: str = "") -> dict[str, Any]:
