@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import bench
 from bench.episode import Problem, UnitTests
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.sandbox import confinement, syscalls
@@ -72,6 +74,18 @@ def test_the_layers_of_the_host_are_known_without_confining_this_process() -> No
     subprocess.run([sys.executable, "-c", ""], check=True)  # we may still start programs
 
 
+def test_bubblewrap_and_the_child_that_tries_the_layers_see_the_folder_that_holds_this_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = str(Path(bench.__file__).parents[1])
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    command = confinement.bubblewrap()
+    assert command[command.index(root) - 1 : command.index(root) + 2] == ("--ro-bind", root, root)
+    monkeypatch.setattr("subprocess.run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", command[-1]))
+    with pytest.raises(RuntimeError, match=re.escape(f"sys.path.append({root!r})")):
+        confinement._layers_of_child((), ())
+
+
 def test_a_host_without_isolation_is_refused_unless_that_is_allowed() -> None:
     weak = ("landlock", "namespaces", "private root", "bubblewrap")
     problem = Problem("p", "", "", tests=UnitTests(asserts=("assert f() == 1",)))
@@ -100,6 +114,7 @@ def test_everything_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(Path(confinement.__file__).parents[3])!r})
+import bench
 from bench.episode import Problem, UnitTests
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading

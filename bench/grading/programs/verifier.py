@@ -14,7 +14,6 @@ import sysconfig
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Self
 
 from bench.episode import Grade, Problem, UnitTests, Verdict
@@ -25,7 +24,7 @@ from bench.grading.verifier import Grading
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = [*dict.fromkeys(map(sysconfig.get_path, ("purelib", "platlib"))), str(Path(__file__).parents[3])]
+PACKAGES = [*dict.fromkeys(map(sysconfig.get_path, ("purelib", "platlib"))), confinement.PROJECT]
 CANARY = UnitTests(asserts=("assert canary() == 1",))
 START_SECONDS = 60.0  # to wait for two fresh Python processes on a busy machine
 ENVIRONMENT = {

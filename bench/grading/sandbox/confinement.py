@@ -30,6 +30,7 @@ CAPSET = {"x86_64": 126, "aarch64": 91}
 CAPABILITY_VERSION_3 = 0x20080522
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x40000000
 MAX_DESCRIPTORS = 64
+PROJECT = str(Path(__file__).parents[3])  # the folder that the package `bench` is imported from
 DISK_LAYERS = ("landlock", "private root", "bubblewrap")
 
 
@@ -109,8 +110,7 @@ def bubblewrap() -> tuple[str, ...]:
     program = shutil.which("bwrap")
     if program is None:
         return ()
-    project = Path(__file__).parents[2]
-    shown = [str(path) for path in (*program_files(), project, Path(sys.prefix), Path(sys.base_prefix))]
+    shown = [*map(str, program_files()), PROJECT, sys.prefix, sys.base_prefix]
     return (
         *(program, "--unshare-user-try", "--unshare-net", "--unshare-ipc", "--die-with-parent"),
         *(word for path in dict.fromkeys(shown) for word in ("--ro-bind", path, path)),
@@ -156,7 +156,7 @@ def probe(without: tuple[str, ...]) -> tuple[str, ...]:
 
 def _layers_of_child(prefix: tuple[str, ...], without: tuple[str, ...]) -> tuple[str, ...]:
     code = (
-        f"import sys, json; sys.path.append({str(Path(__file__).parents[2])!r}); "
+        f"import sys, json; sys.path.append({PROJECT!r}); "
         "from bench.grading.sandbox.confinement import confine, program_files; "
         f"print(json.dumps(confine(memory_mb=1024, readable=program_files(), without={without!r})))"
     )
