@@ -141,6 +141,7 @@ class RolloutWorker:
         problem, the sample and the number of the turn it seeds each request, so an episode can be sampled again alone.
         A failure of the verifier itself is raised here.
         """
+        assert sampling.max_tokens, "0 stands for the model's limit, which is put in where an experiment is composed"
         conversations = []
         for problem in problems:
             prompt_ids = sampler.prompt_ids(self.task.prompt(problem))

@@ -26,11 +26,11 @@ from bench.experiment import RunSpec
 from bench.launch import key_help
 from bench.launch.announce import closing, opening
 from bench.launch.catalogue import plan_job, register
-from bench.launch.clusters import failure_of, launch, refuse_absent_cluster
+from bench.launch.clusters import check_cluster, failure_of, launch
 from bench.launch.command_line import CONF, jobs_of
 from bench.launch.dry_run import dry_run
 from bench.launch.pool import run_all, slots_for
-from bench.models.config import refuse_absent_gpu
+from bench.models.config import check_gpu
 from bench.reporting.terminal import print_main_table
 
 _MINIATURE = ("-m", "method=base,pair_sft,score")
@@ -113,10 +113,10 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
             try:
                 plan = plan_job(job)
                 launcher = str(HydraConfig.get().launcher._target_)
-                refuse_absent_cluster(launcher)
+                check_cluster(launcher)
                 plan.check()
                 if launcher.endswith("BasicLauncher"):
-                    refuse_absent_gpu(plan.experiment.model)
+                    check_gpu(plan.experiment.model)
                 twins = [other for other in plans if other.key == plan.key]
                 if any(other.config == plan.config for other in twins):
                     continue  # the same experiment by another name (SAME_TRAINING), or asked for twice

@@ -17,7 +17,7 @@ import transformers.models.llama.modeling_llama  # noqa: F401  the miniature's
 
 import bench.evaluation as evaluation_module
 import bench.training.collection as collection_module
-from bench.experiment import conduct
+from bench.conduct import conduct
 from bench.launch.catalogue import compose_plan
 
 SETTINGS = ["tracking=none", "task.num_train=40", "task.num_test=10", "training.sft.batch_size=4"]

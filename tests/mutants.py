@@ -347,7 +347,7 @@ MUTANTS = (
     Mutant(
         "test problems in training",
         "bench/tasks/math.py",
-        "refuse_shared(_statements(problems), _statements(splits.test), task=self.name)",
+        "check_disjoint(_statements(problems), _statements(splits.test), task=self.name)",
         "pass",
     ),
     Mutant(
@@ -508,13 +508,13 @@ MUTANTS = (
     ),
     Mutant(
         "an evaluation added later measures untrained weights",
-        "bench/experiment.py",
+        "bench/conduct.py",
         "        policy.restore(run.weights)\n",
         "",
     ),
     Mutant(
         "training ignores the run's seed",
-        "bench/experiment.py",
+        "bench/conduct.py",
         "rollouts = RolloutWorker(task, verifier, seed=experiment.seed)",
         "rollouts = RolloutWorker(task, verifier, seed=0)",
     ),

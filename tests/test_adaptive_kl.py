@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.experiment import conduct
+from bench.conduct import conduct
 from bench.launch.catalogue import compose_plan
-from bench.runs.folder import find_runs, log_of
+from bench.runs.finished import find_runs, log_of
 from bench.training.adaptive_kl import MAX_SCALE, AdaptiveKLCoef
 
 QUICK = ["tracking=none", "task.num_test=2", "training.rl.num_steps=6", "training.rl.problems_per_step=2"]

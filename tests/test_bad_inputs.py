@@ -20,7 +20,8 @@ from bench.launch.catalogue import compose_plan
 from bench.launch.command_line import CONF
 from bench.launch.failures import sentence
 from bench.models.config import Transformers
-from bench.runs.folder import Run, find_runs
+from bench.runs.finished import find_runs
+from bench.runs.folder import Run
 from tests.conftest import ROOT
 from tests.tiny_model import save_tiny_model
 

@@ -20,8 +20,8 @@ def test_a_dry_run_names_runs_stages_steps_samples_and_folders_and_writes_nothin
     assert lines[0] == "8 runs, of which 0 are finished; nothing is run"
     start = lines.index(f"{results}/runs/score/math/mini/main/seed{{0,1}}")
     assert [line.split() for line in lines[start + 1 : start + 3]] == [
-        "stage1 reinforce 200 updates, 25,600 conversations of 2 attempts".split(),
-        "stage2 reinforce 100 updates, 12,800 conversations of 2 attempts".split(),
+        ["stage1", "reinforce", "200", "updates,", "25,600", "conversations", "of", "2", "attempts"],
+        ["stage2", "reinforce", "100", "updates,", "12,800", "conversations", "of", "2", "attempts"],
     ]
     assert "500 problems of the test split, 2 attempts" in lines[start + 3]
     assert sum("of 13,200 conversations, from the weights of: base" in line for line in lines) == 2

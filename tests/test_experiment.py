@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 import bench.files as files_module
-from bench.experiment import RunSpec, conduct
+from bench.conduct import conduct
+from bench.experiment import RunSpec
 from bench.launch.catalogue import CONF, TASKS, compose_plan
 from bench.metrics import summarise
 from bench.rollout import RolloutWorker
-from bench.runs.folder import find_runs, load_episodes, log_of
+from bench.runs.finished import find_runs, load_episodes, log_of
 from bench.training import reinforce as reinforce_module
 from bench.training.reinforce import ReinforceLoop
 
@@ -70,7 +71,7 @@ def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_evaluation_added_later_samples_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     conduct(scripted(tmp_path, "method=score"))
-    monkeypatch.setattr("bench.experiment.run_stages", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr("bench.conduct.run_stages", lambda *_: pytest.fail("it was trained again"))
     later = scripted(tmp_path, "method=score", "evaluation=[greedy,ten_attempts]")
     conduct(later)
     assert find_runs(tmp_path)[0].evaluations() == ("greedy", "ten_attempts")

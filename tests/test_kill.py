@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.runs.folder import find_runs, load_episodes, log_of, training_data_of
+from bench.runs.finished import find_runs, load_episodes, log_of, training_data_of
 from tests.conduct_and_die import conduct_and_die
 
 PHASES = {  # module, what is called in it, and which call is the last one
@@ -59,7 +59,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         "rows": load_episodes(folder).filter(regex=untimed).to_csv(),
         "training data": data.filter(regex=untimed).to_csv(),
         "transcripts": pd.read_json(run.path / "greedy" / "transcripts.jsonl.gz", lines=True).to_csv(),
-        "budget": run.manifest("greedy")["budget"],
+        "budget": run.manifest("greedy").usage,
         "files": sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()),
     }
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.experiment import RunSpec, conduct
+from bench.conduct import conduct
+from bench.experiment import RunSpec
 from bench.grading.verifier import Grading
 from bench.launch.announce import closing, opening
 from bench.launch.catalogue import compose_plan

@@ -14,7 +14,7 @@ from bench.models.config import Precision, Transformers
 from bench.models.interface import KLEstimator, OptimizerConfig
 from bench.models.policy import TransformersPolicy
 from bench.rollout import RolloutWorker
-from bench.runs.folder import find_runs, load_episodes
+from bench.runs.finished import find_runs, load_episodes
 from bench.runs.parts import read_transcripts
 from tests.conftest import ROOT
 from tests.made_episodes import EqualsGold, Riddles, ask_again

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.experiment import conduct
+from bench.conduct import conduct
 from bench.launch.catalogue import compose_plan
 from bench.runs import provenance as provenance_module
-from bench.runs.folder import find_runs
+from bench.runs.finished import find_runs
 from bench.runs.provenance import session, sessions
 
 QUICK = [

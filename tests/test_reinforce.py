@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.conduct import conduct
 from bench.episode import Problem, TrainingSample
-from bench.experiment import conduct
 from bench.launch.catalogue import compose_plan
 from bench.models.interface import NonFiniteGradientError, UpdateStats
 from bench.models.scripted import Scripted
-from bench.runs.folder import find_runs, log_of
+from bench.runs.finished import find_runs, log_of
 from bench.training.advantages import per_attempt
 from bench.training.reinforce import problems_of_step, training_samples
 from bench.training.stages import Reinforce

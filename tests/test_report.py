@@ -22,7 +22,8 @@ from bench.reporting.regrade import regraded
 from bench.reporting.style import show_number
 from bench.reporting.tables import METRICS
 from bench.reporting.terminal import print_main_table
-from bench.runs.folder import Run, RunKey, load_episodes
+from bench.runs.finished import load_episodes
+from bench.runs.folder import Run, RunKey
 from tests.made_episodes import episode
 from tests.made_results import CHANCES, make_run, save_evaluation
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from bench.episode import Episode
-from bench.runs.folder import Run, RunKey, find_runs, load_episodes, log_of, training_data_of
+from bench.runs.finished import find_runs, load_episodes, log_of, training_data_of
+from bench.runs.folder import Run, RunKey
 from bench.runs.parts import write_rows
 from bench.runs.records import answer_changed, episode_row, rows_of
 from tests.made_episodes import attempt, episode
@@ -86,13 +87,13 @@ def test_two_models_of_a_hub_that_share_a_name_do_not_share_a_folder(tmp_path: P
 
 
 @pytest.mark.parametrize(("changed", "cure"), [("weights", "model.name="), ("training problems", "variant=")])
-def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, cure: str, tmp_path: Path):
+def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, hint: str, tmp_path: Path):
     inputs = {"weights": "a", "training problems": "b"}
     with Run.lock(KEY, tmp_path, CONFIG) as run:
         run.bind(inputs)
         run.log(update=1)
         run.bind(inputs)
-    with Run.lock(KEY, tmp_path, CONFIG) as run, pytest.raises(ValueError, match=f"from other {changed} .* {cure}"):
+    with Run.lock(KEY, tmp_path, CONFIG) as run, pytest.raises(ValueError, match=f"from other {changed} .* {hint}"):
         run.bind({**inputs, changed: "others"})
 
 
@@ -105,7 +106,7 @@ def test_two_processes_cannot_hold_one_folder(tmp_path: Path):
         pass
 
 
-def test_a_results_folder_that_cannot_be_written_is_refused_with_the_cure(tmp_path: Path):
+def test_a_results_folder_that_cannot_be_written_is_refused_with_a_hint(tmp_path: Path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     with pytest.raises(ValueError, match="set results="):
@@ -131,13 +132,13 @@ def test_episodes_that_disagree_with_their_manifest_are_refused(tmp_path: Path):
         load_episodes(tmp_path)
 
 
-@pytest.mark.parametrize(("version", "cure"), [(99, "update the code"), (1, "run again with another results=")])
-def test_results_of_a_later_or_an_earlier_version_are_refused_with_the_cure(version: int, cure: str, tmp_path: Path):
+@pytest.mark.parametrize(("version", "hint"), [(99, "update the code"), (1, "run again with another results=")])
+def test_results_of_a_later_or_an_earlier_version_are_refused_with_a_hint(version: int, hint: str, tmp_path: Path):
     with Run.lock(KEY, tmp_path, CONFIG) as run:
         save(run)
         path = run.folder / "greedy" / "manifest.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": version}))
-    with pytest.raises(ValueError, match=cure):
+    with pytest.raises(ValueError, match=hint):
         load_episodes(tmp_path)
 
 

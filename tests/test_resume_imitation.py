@@ -9,10 +9,11 @@ import pytest
 
 import bench.training.checkpoint as checkpoint_module
 import bench.training.collection as collection_module
-from bench.experiment import RunSpec, conduct
+from bench.conduct import conduct
+from bench.experiment import RunSpec
 from bench.launch.catalogue import compose_plan
 from bench.models.policy import TransformersPolicy
-from bench.runs.folder import find_runs, load_episodes, log_of
+from bench.runs.finished import find_runs, load_episodes, log_of
 
 METHODS = ("star_plus", "pair_sft_plus", "score_star_stage2")
 PHASES = {  # what is called in each

@@ -16,7 +16,7 @@ from hydra import initialize_config_dir
 from bench import run
 from bench.launch.catalogue import register
 from bench.launch.command_line import CONF, jobs_of
-from bench.runs.folder import find_runs, load_episodes
+from bench.runs.finished import find_runs, load_episodes
 from tests.conftest import ROOT
 
 ANSWERS = "[" + ",".join(f"'Final Answer: The final answer is ${n}$. I hope it is correct.'" for n in range(4)) + "]"

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import tests.tasks_in_conf as conf
-from bench.experiment import conduct
+from bench.conduct import conduct
 from bench.launch.catalogue import compose_plan
-from bench.runs.folder import find_runs
+from bench.runs.finished import find_runs
 from bench.tasks.hub import hub_data
 from bench.tasks.records import read_records
 

@@ -9,14 +9,16 @@ from typing import Any, cast
 
 import pytest
 
+from bench.conduct import conduct
 from bench.episode import Completion, Problem, Request, SamplingParams, TrainingSample
-from bench.experiment import RunSpec, conduct
+from bench.experiment import RunSpec
 from bench.launch.catalogue import compose_plan
 from bench.methods.star import Star
 from bench.models.interface import UpdateStats
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
-from bench.runs.folder import Run, RunKey, find_runs, log_of
+from bench.runs.finished import find_runs, log_of
+from bench.runs.folder import Run, RunKey
 from bench.tasks.interface import Task
 from bench.training.advantages import per_attempt
 from bench.training.run_stages import run_stages

@@ -50,7 +50,7 @@ def launch(jobs: Sequence[Sequence[str]], *, results: Path) -> list[str]:
     return [line for one in returned if (line := one._return_value if one.status.name == "COMPLETED" else _died(one))]
 
 
-def refuse_absent_cluster(launcher: str) -> None:
+def check_cluster(launcher: str) -> None:
     """Raise ValueError if `launcher`, a class's full name, is SLURM's and this machine belongs to no SLURM cluster."""
     if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
         raise ValueError(

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from bench.experiment import RunSpec, conduct
+from bench.conduct import conduct
+from bench.experiment import RunSpec
 from bench.launch.failures import sentence
 from bench.launch.forecast import Forecast, spoken
 from bench.launch.slots import Slot, Slots

@@ -47,10 +47,10 @@ class Reader:
         longest = fixed + num_replies * max_tokens
         if self.context is not None and longest > self.context:
             most = (self.context - fixed) // num_replies
-            cure = f"set {key}={most}, or less" if most > 0 else "ask for fewer attempts, or use a longer context"
+            hint = f"set {key}={most}, or less" if most > 0 else "ask for fewer attempts, or use a longer context"
             raise ValueError(
                 f"a conversation may need {longest} tokens (longest prompt, the user's turns, {num_replies} replies of "
-                f"{max_tokens}), the model holds {self.context}: {cure}"
+                f"{max_tokens}), the model holds {self.context}: {hint}"
             )
 
     def _opening(self, prompt: str) -> tuple[int, bool]:

@@ -16,7 +16,7 @@ from bench.models.capacity import Outline, stop_ids
 from bench.models.contents import hub_contents, model_contents
 from bench.models.interface import Playable, Sampler
 from bench.models.renderer import TemplateKind
-from bench.models.supported import read_config, refuse_quantised_folder, refuse_torn_weights, refuse_unfit
+from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
 from bench.runs.fingerprints import digest, file_digest
 
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -41,7 +41,7 @@ class Model(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise ValueError, naming the cure, for what can be seen to be wrong without loading anything."""
+        """Raise ValueError, with a hint, for what can be seen to be wrong without loading anything."""
         ...
 
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
@@ -107,13 +107,13 @@ class Transformers:
             if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
                 raise ValueError(f"model.path={self.path}: no such folder")
             return  # a hub id: whether it exists shows when it is loaded
-        refuse_quantised_folder(folder, path=self.path)
+        check_not_quantised(folder, path=self.path)
         if not (folder / "config.json").is_file():
             raise ValueError(f"model.path={self.path} holds no config.json: it is not a saved transformers model")
         if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
             raise ValueError(f"model.path={self.path} holds no weights (*.safetensors): save the model there first")
-        refuse_unfit(read_config(folder, path=self.path), path=self.path, attention=self.attention)
-        refuse_torn_weights(folder, path=self.path)
+        check_supported(read_config(folder, path=self.path), path=self.path, attention=self.attention)
+        check_weights_whole(folder, path=self.path)
         if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise ValueError(
                 f"model.path={self.path} holds no tokenizer: save the model's tokenizer beside its weights"
@@ -142,7 +142,7 @@ class Transformers:
         )
         try:
             config = AutoConfig.from_pretrained(source, revision=self.revision)
-            refuse_unfit(config.to_dict(), path=self.path, attention=self.attention)  # a hub's shows only now
+            check_supported(config.to_dict(), path=self.path, attention=self.attention)  # a hub's shows only now
             tokenizer = AutoTokenizer.from_pretrained(source, revision=self.revision)
             model = load_base()
         except OSError as error:
@@ -176,7 +176,7 @@ class Transformers:
         return None
 
 
-def refuse_absent_gpu(model: object) -> None:
+def check_gpu(model: object) -> None:
     """Raise ValueError, while planning and without torch, if a model asks for CUDA and this machine shows no GPU."""
     device = str(getattr(model, "device", ""))
     if device.startswith("cuda") and not visible_gpus():

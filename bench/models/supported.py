@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def refuse_quantised_folder(folder: Path, *, path: str) -> None:
+def check_not_quantised(folder: Path, *, path: str) -> None:
     """Raise ValueError for a folder of GGUF files: they are read as quantised, and can be neither trained nor saved."""
     if any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors")):
         raise ValueError(
@@ -17,22 +17,22 @@ def refuse_quantised_folder(folder: Path, *, path: str) -> None:
         )
 
 
-def refuse_torn_weights(folder: Path, *, path: str) -> None:
+def check_weights_whole(folder: Path, *, path: str) -> None:
     """Raise ValueError for a shard that is missing, or a file of weights that is not as long as its header says."""
-    cure = "copy or download the model again"
+    hint = "copy or download the model again"
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
             shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError(f"model.path={path}: its {index.name} cannot be read; {cure}") from None
+            raise ValueError(f"model.path={path}: its {index.name} cannot be read; {hint}") from None
         if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
-            raise ValueError(f"model.path={path} lacks {missing[0]}, which its {index.name} names; {cure}")
+            raise ValueError(f"model.path={path} lacks {missing[0]}, which its {index.name} names; {hint}")
     for weights in sorted(folder.glob("*.safetensors")):
         length, expected = weights.stat().st_size, _expected_length(weights)
         if length != expected:
             wanted = f"of the {expected} that its header says" if expected else "and no header that can be read"
-            raise ValueError(f"model.path={path}: {weights.name} is damaged, with {length} bytes {wanted}; {cure}")
+            raise ValueError(f"model.path={path}: {weights.name} is damaged, with {length} bytes {wanted}; {hint}")
 
 
 def _expected_length(weights: Path) -> int | None:
@@ -57,7 +57,7 @@ def read_config(folder: Path, *, path: str) -> Mapping[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def refuse_unfit(config: Mapping[str, Any], *, path: str, attention: str) -> None:
+def check_supported(config: Mapping[str, Any], *, path: str, attention: str) -> None:
     """Raise ValueError for quantised weights, and for an attention implementation that makes it another model."""
     text = config.get("text_config")
     parts = (config, text) if isinstance(text, Mapping) else (config,)

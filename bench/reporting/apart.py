@@ -15,7 +15,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from bench.runs.fingerprints import differences
-from bench.runs.folder import RunFolder
+from bench.runs.finished import RunFolder
 from bench.runs.manifest import Manifest
 
 _MOST_NAMED = 4  # differences in one sentence
@@ -81,9 +81,7 @@ def _ranks(prints: Sequence[tuple[str, str]]) -> dict[str, int]:
     return {text: rank for rank, text in enumerate(ranked)}
 
 
-def _differing(mine: Mapping[str, Any] | None, plain: Mapping[str, Any] | None) -> str:
-    if mine is None or plain is None:
-        return "the time that it was made: one of the two has no record of what it compares with; run it again"
+def _differing(mine: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
     told = [f"{key}: {_short(one)} instead of {_short(other)}" for key, one, other in differences(mine, plain)]
     more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
     return ", ".join(told[:_MOST_NAMED]) + more

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench.reporting.index import Cell
 from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
 from bench.reporting.style import BROKEN_COLOUR, FIRST_COLOUR, QUIET, SECOND_COLOUR
-from bench.runs.folder import log_of
+from bench.runs.finished import log_of
 
 ACCURACIES = {"train/accuracy@t1": ("attempt 1", FIRST_COLOUR), "train/accuracy@t2": ("attempt 2", SECOND_COLOUR)}
 PROBES = {

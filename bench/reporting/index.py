@@ -16,7 +16,8 @@ import pandas as pd
 from bench.metrics import Estimate, estimate
 from bench.reporting.apart import parts_of
 from bench.reporting.style import method_order, method_style, problems_label
-from bench.runs.folder import RunFolder, RunKey, find_runs
+from bench.runs.finished import RunFolder, find_runs
+from bench.runs.folder import RunKey
 from bench.runs.manifest import Manifest
 
 

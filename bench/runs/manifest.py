@@ -60,8 +60,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not isinstance(version, int):
         raise ValueError(f"{path} is damaged (it has no schema_version); delete its folder and run again")
     if version != SCHEMA_VERSION:
-        cure = "update the code" if version > SCHEMA_VERSION else "run again with another results=<folder>"
-        raise ValueError(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}: {cure}")
+        hint = "update the code" if version > SCHEMA_VERSION else "run again with another results=<folder>"
+        raise ValueError(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}: {hint}")
     lacking = [each.name for each in fields(Manifest) if each.name not in record]
     if lacking:
         raise ValueError(f"{path} is damaged (it has no {lacking[0]}); delete its folder and run again")

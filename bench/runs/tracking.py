@@ -181,7 +181,7 @@ class WandbMirror:
         self._run = run
 
     def log(self, row: Mapping[str, Any]) -> None:
-        self._run.log({name: value for name, value in row.items() if name != "alarms"})
+        self._run.log({name: value for name, value in row.items() if name != "alerts"})
 
     def alert(self, title: str, text: str) -> None:
         self._run.alert(title=title, text=text, level="WARN", wait_duration=0)

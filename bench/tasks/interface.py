@@ -46,7 +46,7 @@ class Task(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise ValueError, naming the cure, if the source cannot be read. Loads local and generated problems (under a
+        """Raise ValueError, with a hint, if the source cannot be read. Loads local and generated problems (under a
         second for all of MATH), so that a bad line is found before any model is; downloads nothing."""
         ...
 
@@ -71,7 +71,7 @@ class Task(Protocol):
         ...
 
 
-def refuse_idle_revision(source: Source, revision: str | None) -> None:
+def check_revision_is_read(source: Source, revision: str | None) -> None:
     """The same of a revision."""
     if revision is not None and source is not Source.hub:
         raise ValueError(
@@ -84,12 +84,12 @@ def require_split(split: str) -> None:
         raise ValueError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
 
 
-def refuse_empty_stop(stop_strings: Sequence[str]) -> None:
+def check_stop_strings(stop_strings: Sequence[str]) -> None:
     if not all(stop_strings):
         raise ValueError("task.stop_strings holds an empty text, which would end every reply at once; leave it out")
 
 
-def refuse_idle_path(source: Source, path: str | None) -> None:
+def check_path_is_read(source: Source, path: str | None) -> None:
     """A path that nothing reads means that the user believes to run on that file, and does not."""
     if path is not None and source is not Source.local:
         raise ValueError(f"task.path={path} is read only with task.source=local, and task.source is {source.name}")

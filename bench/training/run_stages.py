@@ -90,10 +90,10 @@ def _loop(stage: Stage, trainer: Trainer) -> StageLoop:
 
 
 def _run(loop: StageLoop, trainer: Trainer) -> None:
-    policy, usage, run = trainer.policy, trainer.rollouts.usage, trainer.run
+    policy, run = trainer.policy, trainer.run
     policy.begin(loop.optimizer, num_updates=loop.num_updates, kl_estimator=loop.kl_estimator)
     resumed = checkpoint.resume(trainer, loop.name)
-    usage = trainer.rollouts.usage
+    usage = trainer.rollouts.usage  # a resumed one is the checkpoint's
     if resumed is not None:
         loop.state = resumed
     state = loop.state
