@@ -1,7 +1,7 @@
-"""The words everything else is written in: what is asked, what is answered, what is learned from.
+"""The data types that everything else uses: what is asked, what is answered, what is learned from.
 
-All of it is data: frozen, slotted, comparable, picklable. Configuration is the one exception (`Sampling`), because
-Hydra's schemas cannot be frozen.
+All of it is data: frozen, slotted, comparable, picklable. Configuration is the one exception (`SamplingParams`),
+because Hydra's schemas cannot be frozen.
 """
 
 from __future__ import annotations
@@ -50,22 +50,44 @@ class Problem:
     tests: UnitTests | None = None
 
 
+ATTEMPT = "attempt"  # the kind of reply that is graded
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the user says next. The reply to a turn that is not `graded` (a critique) is played and never scored."""
+    """What the user says next, and the kind of reply that it asks for.
+
+    Any kind but `ATTEMPT` (a critique, a verification) is a `Reflection`: sampled, and never graded.
+    """
 
     text: str
-    graded: bool = True
+    asks_for: str = ATTEMPT
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What has been said so far, as whoever says the next turn sees it.
+
+    It holds no verdict: the protocol never tells a model whether an attempt was right.
+    """
+
+    question: str
+    kinds: tuple[str, ...] = ()  # of each reply
+    texts: tuple[str, ...] = ()  # of each reply
+
+    @property
+    def num_attempts(self) -> int:
+        return self.kinds.count(ATTEMPT)
 
 
 @dataclass
-class Sampling:
+class SamplingParams:
     """How tokens are drawn: `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are the full distribution."""
 
     temperature: float = 1.0  # 0: greedy
     top_p: float = 1.0  # of the most likely tokens, as many as have this probability together; 1: all
     top_k: int = 0  # this many of the most likely tokens; 0: all
-    max_tokens: int = 1024  # per reply
+    max_tokens: int = 0  # per reply; 0: model.max_tokens
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -74,8 +96,8 @@ class Sampling:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}; 1 switches it off")
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 (off) or positive, not {self.top_k}")
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.max_tokens < 0:
+            raise ValueError(f"max_tokens must be at least 1 (or 0 for model.max_tokens), not {self.max_tokens}")
 
     @property
     def is_full_distribution(self) -> bool:
@@ -135,46 +157,72 @@ class Attempt:
     verdict: Verdict
 
     @property
+    def kind(self) -> str:
+        return ATTEMPT
+
+    @property
     def correct(self) -> bool:
         return self.verdict.grade is Grade.CORRECT
 
 
 @dataclass(frozen=True, slots=True)
-class Episode:
-    """One whole conversation: every token from the first prompt to the last reply, and where the attempts lie in it.
+class Reflection:
+    """A reply between attempts, such as a critique or a verification. Not graded; it may be trained on."""
 
-    `spans[i]` is the half-open range of attempt i's sampled tokens in `token_ids`; prompts, bridges and ungraded
-    replies lie outside every span.
+    completion: Completion
+    kind: str
+
+
+Reply = Attempt | Reflection
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One whole conversation: every token from the first prompt to the last reply, and where the replies lie in it.
+
+    `spans[i]` is the half-open range of reply i's sampled tokens in `token_ids`; prompts and bridges lie outside every
+    span.
     """
 
     problem: Problem
     sample: int
     token_ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
-    attempts: tuple[Attempt, ...]
-    critiques: tuple[Completion, ...] = ()  # the ungraded replies, in order
-    given: int = 0  # how many of the first attempts were given to the policy instead of sampled from it
+    replies: tuple[Reply, ...]
+    num_prefilled: int = 0  # how many of the first replies were given to the policy instead of sampled from it
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        return tuple(reply for reply in self.replies if isinstance(reply, Attempt))
 
     @property
     def rewards(self) -> tuple[float, ...]:
         """1 for a correct attempt, 0 for any other: the paper's r."""
         return tuple(float(attempt.correct) for attempt in self.attempts)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each reply is called in logs and tables: t1, critique1, t2, ..."""
+        kinds = [reply.kind for reply in self.replies]
+        numbers = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
+        return tuple(f"{'t' if kind == ATTEMPT else kind}{n}" for kind, n in zip(kinds, numbers, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
-class Credit:
-    """An episode and what each attempt's tokens are to learn from it.
+class TrainingSample:
+    """An episode and what each reply's tokens are to learn from it.
 
-    `weights[i]` multiplies the log-probability of attempt i (an advantage in RL, 1 or 0 in SFT); `kl[i]` is the
-    coefficient of attempt i's KL divergence from the reference model.
+    `advantages[i]` multiplies the log-probability of reply i (in imitation 1 or 0); `kl_coefs[i]` is the coefficient of
+    reply i's KL divergence from the reference model.
     """
 
     episode: Episode
-    weights: tuple[float, ...]
-    kl: tuple[float, ...]
+    advantages: tuple[float, ...]
+    kl_coefs: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.weights) == len(self.kl) == len(self.episode.spans):
+        if not len(self.advantages) == len(self.kl_coefs) == len(self.episode.spans):
             raise ValueError(
-                f"{len(self.weights)} weights and {len(self.kl)} KL coefficients for {len(self.episode.spans)} attempts"
+                f"{len(self.advantages)} advantages and {len(self.kl_coefs)} KL coefficients for "
+                f"{len(self.episode.spans)} replies"
             )

@@ -1,21 +1,21 @@
-"""An evaluation: what is asked for, and the playing of it, part by part."""
+"""An evaluation: what is requested, and the sampling of it, part by part."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.episode import Sampling, Turn
-from bench.parts import Parts
-from bench.policies.policy import Sampler
-from bench.results import Run
-from bench.rollout import Player
+from bench.episode import SamplingParams
+from bench.models.interface import Sampler
+from bench.rollout import NextTurn, RolloutWorker
+from bench.runs.folder import Run
+from bench.runs.parts import PartCost, Parts
+from bench.runs.tracking import utc_now
 from bench.status import Work
-from bench.tracking import utc_now
 
-_PROBLEMS_AT_ONCE = 256  # per call of play(): enough to fill a batch, few enough that the progress bar moves
+_PROBLEMS_AT_ONCE = 256  # per rollout: enough to fill a batch, few enough that the progress bar moves
 _CONVERSATIONS_AT_ONCE = 4096  # and few enough for memory where each problem has many samples
 
 
@@ -26,7 +26,7 @@ class Evaluation:
     split: str = "test"  # train, dev or test
     num_attempts: int = 2  # replies of a conversation that are graded
     num_samples: int = 1  # conversations per problem
-    sampling: Sampling
+    sampling: SamplingParams
 
     def __post_init__(self) -> None:
         for count in ("num_attempts", "num_samples"):
@@ -36,39 +36,37 @@ class Evaluation:
             raise ValueError("greedy decoding gives the same conversation every time: num_samples must be 1")
 
 
-def play_evaluation(
+def evaluate(
     run: Run,
     name: str,
     evaluation: Evaluation,
-    player: Player,
+    rollouts: RolloutWorker,
     sampler: Sampler,
     *,
-    script: Sequence[Turn],
+    next_turn: NextTurn,
     made_from: Mapping[str, Any],
 ) -> Parts:
-    """Play what is not on disk yet, a part at a time; parts that were made from anything but `made_from` are deleted.
-
-    `script` is what the user says for one more attempt.
-    """
-    problems = player.task.problems(evaluation.split)
-    prompts = {problem.id: player.task.prompt(problem) for problem in problems}
+    """Sample what is not on disk yet, a part at a time; parts made from anything but `made_from` are deleted."""
+    problems = rollouts.task.problems(evaluation.split)
+    prompts = {problem.id: rollouts.task.prompt(problem) for problem in problems}
     at_once = max(1, min(_PROBLEMS_AT_ONCE, _CONVERSATIONS_AT_ONCE // evaluation.num_samples))
     progress = run.tracker.progress(name, total=len(problems), work=Work.evaluate)
     parts = run.parts(name, {"at_once": at_once, **made_from})
     for first in range(0, len(problems), at_once):
         part = problems[first : first + at_once]
         if not parts.take_next():
-            began, start, playing = time.monotonic(), utc_now(), player.aside()
-            episodes = playing.play(
+            began, start, counting = time.monotonic(), utc_now(), rollouts.without_usage()
+            episodes = counting.rollout(
                 sampler,
                 part,
-                script=tuple(script) * (evaluation.num_attempts - 1),
+                next_turn=next_turn,
+                num_attempts=evaluation.num_attempts,
                 sampling=evaluation.sampling,
                 num_samples=evaluation.num_samples,
-                label=f"evaluation/{name}",
+                seed_key=f"evaluation/{name}",
             )
-            cost = {"seconds": time.monotonic() - began, "sampled_tokens": playing.ledger.sampled_tokens}
-            parts.write_next(episodes, prompts, {"start": start, **cost})
+            cost = PartCost(start, time.monotonic() - began, counting.usage.sampled_tokens)
+            parts.write_next(episodes, prompts, cost, num_attempts=evaluation.num_attempts)
         progress.advance(len(part))
     progress.close()
     return parts

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.grading.answers import GRADERS
+from bench.grading.answers.verifier import GRADERS
 from bench.reporting import curves, figures
 from bench.reporting.claims import claims_table, findings
 from bench.reporting.completeness import completeness, completeness_table
+from bench.reporting.index import read_study
 from bench.reporting.page import save_page
 from bench.reporting.panels import save_figure
 from bench.reporting.paper import paper_tables
 from bench.reporting.regrade import ANSWER_TASKS, regraded
 from bench.reporting.reproduction import reproduced_table
-from bench.reporting.study import read_study
 from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
 from bench.reporting.terminal import print_budget, print_cells, print_claims, print_completeness, print_reproduced
 from bench.reporting.writing import save_table

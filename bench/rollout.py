@@ -1,20 +1,35 @@
-"""The one loop that training and evaluation share: play conversations, grade their attempts.
+"""The one loop that training and evaluation share: sample conversations, grade their attempts.
 
 Grading runs beside generation: an attempt is handed to the verifier as soon as it is sampled, and verdicts are
-collected when the last turn has been played.
+collected when the last turn has been sampled.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 
-from bench.episode import Attempt, Completion, Episode, Problem, Request, Sampling, Turn, Verdict
+from bench.episode import (
+    ATTEMPT,
+    Attempt,
+    Completion,
+    Dialogue,
+    Episode,
+    Problem,
+    Reflection,
+    Reply,
+    Request,
+    SamplingParams,
+    Turn,
+    Verdict,
+)
 from bench.grading.verifier import Verifier
-from bench.policies.policy import Sampler
-from bench.tasks.task import Task
+from bench.models.interface import Sampler
+from bench.tasks.interface import Task
+
+NextTurn = Callable[[Dialogue], Turn | None]  # None ends the conversation
 
 
 @dataclass(slots=True)
@@ -24,48 +39,57 @@ class _Conversation:
     problem: Problem
     sample: int
     token_ids: tuple[int, ...]
+    asks_for: str = ATTEMPT
     spans: list[tuple[int, int]] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
-    verdicts: list[Future[Verdict]] = field(default_factory=list)
-    critiques: list[Completion] = field(default_factory=list)
-    given: int = 0
-    turn_ended: bool = True
+    verdicts: list[Future[Verdict] | None] = field(default_factory=list)
+    num_prefilled: int = 0
 
-    def hear(self, completion: Completion, verdict: Future[Verdict] | None) -> None:
+    def add_reply(self, completion: Completion, verdict: Future[Verdict] | None) -> None:
         start = len(self.token_ids)
         self.token_ids += completion.token_ids
-        self.turn_ended = completion.turn_ended
-        if verdict is None:
-            self.critiques.append(completion)
-        else:
-            self.spans.append((start, len(self.token_ids)))
-            self.completions.append(completion)
-            self.verdicts.append(verdict)
+        self.spans.append((start, len(self.token_ids)))
+        self.kinds.append(self.asks_for)
+        self.completions.append(completion)
+        self.verdicts.append(verdict)
 
-    def hear_given(self, attempt: Attempt) -> None:
+    def prefill(self, attempt: Attempt) -> None:
         verdict: Future[Verdict] = Future()
         verdict.set_result(attempt.verdict)
-        self.hear(attempt.completion, verdict)
-        self.given += 1
+        self.add_reply(attempt.completion, verdict)
+        self.num_prefilled += 1
 
-    def finish(self) -> Episode:
-        attempts = (
-            Attempt(completion, verdict.result())
-            for completion, verdict in zip(self.completions, self.verdicts, strict=True)
-        )
+    def say_next(self, next_turn: NextTurn, sampler: Sampler, *, num_attempts: int) -> bool:
+        """Add what the user says next; False where the conversation is over."""
+        if self.kinds.count(ATTEMPT) == num_attempts:
+            return False
+        texts = tuple(completion.text for completion in self.completions)
+        turn = next_turn(Dialogue(self.problem.question, tuple(self.kinds), texts))
+        if turn is None:
+            return False
+        self.token_ids += sampler.bridge(turn.text, turn_ended=self.completions[-1].turn_ended)
+        self.asks_for = turn.asks_for
+        return True
+
+    def episode(self) -> Episode:
+        columns = zip(self.kinds, self.completions, self.verdicts, strict=True)
+        replies: list[Reply] = [
+            Reflection(completion, kind) if verdict is None else Attempt(completion, verdict.result())
+            for kind, completion, verdict in columns
+        ]
         return Episode(
             problem=self.problem,
             sample=self.sample,
             token_ids=self.token_ids,
             spans=tuple(self.spans),
-            attempts=tuple(attempts),
-            critiques=tuple(self.critiques),
-            given=self.given,
+            replies=tuple(replies),
+            num_prefilled=self.num_prefilled,
         )
 
 
 @dataclass
-class Ledger:
+class Usage:
     """What a run has cost so far: the budget that methods are compared under.
 
     A conversation counts where its first attempt is sampled: one that goes on from an attempt that is given counts no
@@ -74,98 +98,89 @@ class Ledger:
 
     sampled_episodes: int = 0
     sampled_attempts: int = 0  # graded replies
-    sampled_tokens: int = 0  # of critiques too
+    sampled_tokens: int = 0  # of all replies
     updates: int = 0
     trained_tokens: int = 0  # those that carried any loss
 
-    def add(self, other: Ledger) -> None:
+    def add(self, other: Usage) -> None:
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
 
 
-class Player:
-    """Plays a task under one run seed, and enters what it samples in the run's ledger."""
+class RolloutWorker:
+    """Samples conversations on a task under one run seed, and counts what it samples in `usage`."""
 
     def __init__(self, task: Task, verifier: Verifier, *, seed: int) -> None:
         self.task = task
         self.seed = seed
-        self.ledger = Ledger()
+        self.usage = Usage()
         self._verifier = verifier
 
-    def aside(self) -> Player:
-        """The same with a ledger of its own: for measuring while training, which is no part of its budget."""
-        return Player(self.task, self._verifier, seed=self.seed)
+    def without_usage(self) -> RolloutWorker:
+        """The same with a count of its own: for measuring while training, which is no part of its budget."""
+        return RolloutWorker(self.task, self._verifier, seed=self.seed)
 
-    def play(
+    def rollout(
         self,
         sampler: Sampler,
         problems: Sequence[Problem],
         *,
-        script: Sequence[Turn],
-        sampling: Sampling,
+        next_turn: NextTurn,
+        num_attempts: int,
+        sampling: SamplingParams,
         num_samples: int = 1,
-        label: str,
-        first_attempts: Mapping[tuple[str, int], Attempt] | None = None,
+        seed_key: str,
+        prefilled_attempts: Mapping[tuple[str, int], Attempt] | None = None,
         only: Container[tuple[str, int]] | None = None,
     ) -> list[Episode]:
         """`num_samples` episodes per problem, a problem's side by side in the result.
 
-        `script` is what the user says after the first reply. `first_attempts`, by problem id and sample, are played
-        instead of sampled; the others are sampled as ever. `only`, by the same keys, leaves the rest out. `label` names
-        the occasion ("stage1/17"): together with the run's seed, the problem, the sample and the turn it seeds each
-        request, so an episode can be played again alone. A failure of the verifier itself is raised here.
+        A conversation ends after `num_attempts` attempts, or where `next_turn` says nothing more. `prefilled_attempts`,
+        by problem id and sample, stand for sampled first attempts; the others are sampled as ever. `only`, by the same
+        keys, leaves the rest out. `seed_key` names the occasion ("stage1/17"): together with the run's seed, the
+        problem, the sample and the number of the turn it seeds each request, so an episode can be sampled again alone.
+        A failure of the verifier itself is raised here.
         """
-        conversations = [
-            _Conversation(problem, sample, opening)
-            for problem in problems
-            for opening in (sampler.opening(self.task.prompt(problem)),)
-            for sample in range(num_samples)
-            if only is None or (problem.id, sample) in only
-        ]
-        for turn, said in enumerate((None, *script)):
-            if said is not None:
-                for conversation in conversations:
-                    conversation.token_ids += sampler.bridge(said.text, turn_ended=conversation.turn_ended)
-            waiting = conversations
-            if said is None and first_attempts:
-                waiting = [each for each in conversations if (each.problem.id, each.sample) not in first_attempts]
-                for conversation in conversations:
-                    if given := first_attempts.get((conversation.problem.id, conversation.sample)):
-                        conversation.hear_given(given)
-            graded = said is None or said.graded
-            # A critique may quote a stop string; only an attempt is closed by one.
-            stop = tuple(self.task.stop_strings) if graded else ()
-            requests = [self._request(conversation, label, turn, stop) for conversation in waiting]
-            for conversation, completion in zip(waiting, sampler.generate(requests, sampling), strict=True):
-                verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
-                conversation.hear(completion, verdict)
-                self.ledger.sampled_episodes += said is None
-                self.ledger.sampled_attempts += graded
-                self.ledger.sampled_tokens += len(completion.token_ids)
-        return [conversation.finish() for conversation in conversations]
+        assert sampling.max_tokens, "0 stands for the model's limit, which is put in where an experiment is composed"
+        conversations = []
+        for problem in problems:
+            prompt_ids = sampler.prompt_ids(self.task.prompt(problem))
+            for sample in range(num_samples):
+                if only is None or (problem.id, sample) in only:
+                    conversations.append(_Conversation(problem, sample, prompt_ids))
+        for conversation in conversations:
+            if attempt := (prefilled_attempts or {}).get((conversation.problem.id, conversation.sample)):
+                conversation.prefill(attempt)
+        self._sample([each for each in conversations if not each.num_prefilled], sampler, sampling, seed_key)
+        active = conversations
+        while active := [each for each in active if each.say_next(next_turn, sampler, num_attempts=num_attempts)]:
+            self._sample(active, sampler, sampling, seed_key)
+        return [conversation.episode() for conversation in conversations]
 
-    def _request(self, conversation: _Conversation, label: str, turn: int, stop: tuple[str, ...]) -> Request:
-        problem, sample = conversation.problem, conversation.sample
+    def _sample(
+        self, conversations: Sequence[_Conversation], sampler: Sampler, sampling: SamplingParams, seed_key: str
+    ) -> None:
+        """One more reply in each conversation."""
+        requests = [self._request(conversation, seed_key) for conversation in conversations]
+        for conversation, completion in zip(conversations, sampler.generate(requests, sampling), strict=True):
+            graded = conversation.asks_for == ATTEMPT
+            verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
+            self.usage.sampled_episodes += not conversation.kinds
+            self.usage.sampled_attempts += graded
+            self.usage.sampled_tokens += len(completion.token_ids)
+            conversation.add_reply(completion, verdict)
+
+    def _request(self, conversation: _Conversation, seed_key: str) -> Request:
+        problem, sample, turn = conversation.problem, conversation.sample, len(conversation.kinds)
         return Request(
             token_ids=conversation.token_ids,
-            seed=request_seed(self.seed, label, problem.id, sample, turn),
+            seed=request_seed(self.seed, seed_key, problem.id, sample, turn),
             problem_id=problem.id,
             sample=sample,
             turn=turn,
-            stop=stop,
+            # A reflection may quote a stop string; only an attempt is closed by one.
+            stop=tuple(self.task.stop_strings) if conversation.asks_for == ATTEMPT else (),
         )
-
-
-def stitch(
-    sampler: Sampler, problem: Problem, *, prompt: str, attempts: Sequence[Attempt], said: Sequence[Turn]
-) -> Episode:
-    """A conversation that was never played, made of attempts that were: their ids, joined as play() would join them."""
-    conversation = _Conversation(problem, sample=0, token_ids=sampler.opening(prompt))
-    for place, attempt in enumerate(attempts):
-        if place:
-            conversation.token_ids += sampler.bridge(said[place - 1].text, turn_ended=conversation.turn_ended)
-        conversation.hear_given(attempt)
-    return conversation.finish()
 
 
 def request_seed(*parts: str | int) -> int:

@@ -2,6 +2,7 @@
 
     python bench/run.py                                        the miniature: base, Pair-SFT and SCoRe on a CPU
     python bench/run.py -m method=score,pair_sft seed=0,1,2    a sweep
+    python bench/run.py -m method=score seed=0,1 --dry-run     what it would do: runs, stages, steps, samples
     python bench/run.py --help                                 every group and value
 
 The whole sweep is composed and checked first; only then does the first experiment start, each in its own process.
@@ -21,18 +22,20 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from bench import key_help
-from bench.announce import closing, opening
-from bench.catalogue import plan_job, register
-from bench.clusters import failure_of, launch, refuse_absent_cluster
-from bench.command_line import CONF, jobs_of
-from bench.experiment import Plan
-from bench.policies.models import refuse_absent_gpu
-from bench.pool import run_all, slots_for
+from bench.experiment import RunSpec
+from bench.launch import key_help
+from bench.launch.announce import closing, opening
+from bench.launch.catalogue import plan_job, register
+from bench.launch.clusters import check_cluster, failure_of, launch
+from bench.launch.command_line import CONF, jobs_of
+from bench.launch.dry_run import dry_run
+from bench.launch.pool import run_all, slots_for
+from bench.models.config import check_gpu
 from bench.reporting.terminal import print_main_table
 
 _MINIATURE = ("-m", "method=base,pair_sft,score")
 _SWEEP = ("-m", "--multirun")
+_DRY_RUN = "--dry-run"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,26 +45,32 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    if any(argument.startswith("-") and argument not in _SWEEP for argument in arguments):
+    if any(argument.startswith("-") and argument not in (*_SWEEP, _DRY_RUN) for argument in arguments):
         register()
         key_help.register()
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="experiment")(_only_shown)()
         return 0
-    asked = list(arguments or _MINIATURE)
+    is_dry = _DRY_RUN in arguments
+    requested = [word for word in arguments if word != _DRY_RUN] or list(_MINIATURE)
     try:
         return _run(
-            [word for word in asked if word not in _SWEEP],
-            multirun=any(flag in asked for flag in _SWEEP),
+            [word for word in requested if word not in _SWEEP],
+            multirun=any(flag in requested for flag in _SWEEP),
             command=_command(arguments),
+            is_dry=is_dry,
         )
     except KeyboardInterrupt:
         print(f"interrupted; this goes on where it stopped: {_command(arguments)}", file=sys.stderr)
         return 130
 
 
-def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
+def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) -> int:
     try:
         jobs, plans, refused, launcher = _plan(overrides, multirun=multirun)
+        refused = refused or _read_by_none(plans)
+        if not refused and is_dry:
+            print(*dry_run(plans), sep="\n")
+            return 0
         if not refused:
             results = Path(plans[0].experiment.results)
             _record(plans, results)
@@ -71,6 +80,8 @@ def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
         for reason in refused:
             print(f"refused: {reason}", file=sys.stderr)
         return 2
+    for note in _ignored(plans):
+        print(f"note: {note}", file=sys.stderr)
     todo = [place for place, plan in enumerate(plans) if not plan.is_finished]
     unfinished = [plans[place] for place in todo]
     here = launcher.endswith("BasicLauncher")
@@ -90,11 +101,11 @@ def _run(overrides: list[str], *, multirun: bool, command: str) -> int:
     return 1 if failures else 0
 
 
-def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[Plan], list[str], str]:
+def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[RunSpec], list[str], str]:
     """The jobs of a command line that differ, the plan of each, why any is refused, and which launcher they name."""
     register()
     jobs: list[list[str]] = []
-    plans: list[Plan] = []
+    plans: list[RunSpec] = []
     reasons: dict[str, list[str]] = {}
     launcher = "BasicLauncher"
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -102,10 +113,10 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
             try:
                 plan = plan_job(job)
                 launcher = str(HydraConfig.get().launcher._target_)
-                refuse_absent_cluster(launcher)
+                check_cluster(launcher)
                 plan.check()
                 if launcher.endswith("BasicLauncher"):
-                    refuse_absent_gpu(plan.experiment.model)
+                    check_gpu(plan.experiment.model)
                 twins = [other for other in plans if other.key == plan.key]
                 if any(other.config == plan.config for other in twins):
                     continue  # the same experiment by another name (SAME_TRAINING), or asked for twice
@@ -116,6 +127,21 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
             except ValueError as error:
                 reasons.setdefault(str(error), []).append(" ".join(job))
     return jobs, plans, _grouped(reasons), launcher
+
+
+def _read_by_none(plans: Sequence[RunSpec]) -> list[str]:
+    keys = set.intersection(*(set(plan.ignored) for plan in plans))
+    methods = ", ".join(dict.fromkeys(plan.key.method for plan in plans))
+    return [f"{key} is read by no method of this sweep ({methods}): leave it out" for key in sorted(keys)]
+
+
+def _ignored(plans: Sequence[RunSpec]) -> list[str]:
+    """A line for each key of the command line that some methods do not read."""
+    methods: dict[str, dict[str, None]] = {}
+    for plan in plans:
+        for key in plan.ignored:
+            methods.setdefault(key, {})[plan.key.method] = None
+    return [f"{key} is not read by {', '.join(names)}" for key, names in methods.items()]
 
 
 def _grouped(reasons: Mapping[str, Sequence[str]]) -> list[str]:
@@ -130,7 +156,7 @@ def _grouped(reasons: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def _record(plans: Sequence[Plan], results: Path) -> None:
+def _record(plans: Sequence[RunSpec], results: Path) -> None:
     """Leave word of what was planned, so that a report can say what is missing."""
     sweeps = results / "sweeps"
     runs = [

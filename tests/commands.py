@@ -4,12 +4,12 @@ import shlex
 
 from hydra import initialize_config_dir
 
-from bench.catalogue import plan_job, register
-from bench.command_line import CONF, jobs_of
-from bench.experiment import Plan
+from bench.experiment import RunSpec
+from bench.launch.catalogue import plan_job, register
+from bench.launch.command_line import CONF, jobs_of
 
 
-def plans_of(command: str) -> list[Plan]:
+def plans_of(command: str) -> list[RunSpec]:
     """The plans that `python bench/run.py ...` stands for. Raises ValueError where it would be refused."""
     register()
     python, door, *words = shlex.split(command)

@@ -17,8 +17,8 @@ import transformers.models.llama.modeling_llama  # noqa: F401  the miniature's
 
 import bench.evaluation as evaluation_module
 import bench.training.collection as collection_module
-from bench.catalogue import compose_plan
-from bench.experiment import conduct
+from bench.conduct import conduct
+from bench.launch.catalogue import compose_plan
 
 SETTINGS = ["tracking=none", "task.num_train=40", "task.num_test=10", "training.sft.batch_size=4"]
 SETTINGS += ["training.sft.checkpoint_every=2", "training.sft.probe_every=3", "training.sft.probe_problems=4"]

@@ -8,8 +8,8 @@ import hypothesis
 import pytest
 import torch
 
-from bench.policies.learner import Learner
-from bench.policies.models import Transformers
+from bench.models.config import Transformers
+from bench.models.policy import TransformersPolicy
 from tests.tiny_model import save_tiny_model
 
 if not sys.platform.startswith("linux"):
@@ -43,7 +43,7 @@ def one_thread() -> None:
 
 
 @pytest.fixture
-def tiny_learner(tiny_model_folder: Path) -> Learner:
+def tiny_learner(tiny_model_folder: Path) -> TransformersPolicy:
     """An untrained byte-level model with a chat template."""
     model = Transformers(path=str(tiny_model_folder), max_tokens=8, threads=1, device="cpu")
-    return cast(Learner, model.build(str))
+    return cast(TransformersPolicy, model.build(str))

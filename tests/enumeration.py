@@ -13,9 +13,9 @@ from itertools import combinations_with_replacement, product
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from bench.episode import Attempt, Completion, Credit, Episode, Grade, Problem, Verdict
-from bench.policies.learner import Learner
-from bench.policies.policy import KLEstimator, Optimizer
+from bench.episode import Attempt, Completion, Episode, Grade, Problem, TrainingSample, Verdict
+from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.models.policy import TransformersPolicy
 
 END, OPENING, BRIDGE = 3, (0,), (1,)
 REPLIES = [(END,), *((x, END) for x in range(3)), *product(range(3), range(3))]
@@ -56,16 +56,18 @@ class _Template:
     def description(self) -> dict[str, str]:
         return {}
 
-    def opening(self, prompt: str) -> tuple[int, ...]:  # noqa: ARG002  one problem
+    def prompt_ids(self, prompt: str) -> tuple[int, ...]:  # noqa: ARG002  one problem
         return OPENING
 
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:  # noqa: ARG002  one instruction
         return BRIDGE
 
 
-def enumerable_learner(*, kl: KLEstimator, base_seed: int = 1, seed: int = 2, batch_tokens: int = 4096) -> Learner:
+def enumerable_learner(
+    *, kl: KLEstimator, base_seed: int = 1, seed: int = 2, batch_tokens: int = 4096
+) -> TransformersPolicy:
     """A learner whose base (the KL reference) is another model than its current weights."""
-    learner = Learner(
+    learner = TransformersPolicy(
         tiny_lm(seed),
         _Tokenizer(),  # pyright: ignore[reportArgumentType]
         _Template(),
@@ -73,7 +75,7 @@ def enumerable_learner(*, kl: KLEstimator, base_seed: int = 1, seed: int = 2, ba
         sample_batch_tokens=4096,
         train_batch_tokens=batch_tokens,
     )
-    learner.begin(Optimizer(learning_rate=1e-3), num_updates=10, kl_estimator=kl)
+    learner.begin(OptimizerConfig(learning_rate=1e-3), num_updates=10, kl_estimator=kl)
     return learner
 
 
@@ -128,7 +130,7 @@ Value = Callable[[Sequence[float]], float]
 
 
 def objective_gradient(
-    learner: Learner,
+    learner: TransformersPolicy,
     reference: PreTrainedModel,
     *,
     rewards: tuple[Value, Value],
@@ -153,7 +155,11 @@ def objective_gradient(
 
 
 def expected_update(
-    learner: Learner, reference: PreTrainedModel, *, assign: Callable[[Episode, Episode], Credit], offline: bool = False
+    learner: TransformersPolicy,
+    reference: PreTrainedModel,
+    *,
+    assign: Callable[[Episode, Episode], TrainingSample],
+    offline: bool = False,
 ) -> list[torch.Tensor]:
     """The learner's gradient, averaged over all pairs of samples of the problem that a group of two can hold.
 
@@ -162,12 +168,12 @@ def expected_update(
     played = conversations(learner.model, reference)
     if offline:
         mass = [(each.reference_logprobs[0] + each.logprobs[1]).exp().item() for each in played]
-        episodes = [replace(each.episode, given=1) for each in played]
+        episodes = [replace(each.episode, num_prefilled=1) for each in played]
     else:
         mass, episodes = [each.probability for each in played], [each.episode for each in played]
     # Each in a group of its own: the KL's baseline compares samples that were drawn together, and these were not.
     episodes = [replace(each, problem=Problem(f"p{i}", "?", "!")) for i, each in enumerate(episodes)]
-    # Credits depend on the other sample through its rewards only, so samples of the same rewards count together.
+    # A sample depends on the other one through its rewards only, so samples of the same rewards count together.
     others: dict[tuple[float, ...], tuple[Episode, float]] = {}
     for p, episode in zip(mass, episodes, strict=True):
         others[episode.rewards] = episode, others.get(episode.rewards, (episode, 0.0))[1] + p
@@ -176,21 +182,21 @@ def expected_update(
         versus = [(assign(episode, other), q) for other, q in others.values()]
         # The surrogate is linear in weights and coefficients, so scaling by N·p turns its mean into the expectation.
         scale = len(played) * p
-        columns = zip(*(credit.weights for credit, _ in versus), strict=True)
+        columns = zip(*(credit.advantages for credit, _ in versus), strict=True)
         weights = tuple(
             scale * sum(weight * q for weight, (_, q) in zip(column, versus, strict=True)) for column in columns
         )
-        credits.append(Credit(episode, weights, tuple(scale * value for value in versus[0][0].kl)))
+        credits.append(TrainingSample(episode, weights, tuple(scale * value for value in versus[0][0].kl_coefs)))
     learner.model.zero_grad()
     learner.backward(credits)
     return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]
 
 
 def expected_update_of_pairs(
-    learner: Learner,
+    learner: TransformersPolicy,
     reference: PreTrainedModel,
     *,
-    assign: Callable[[list[Episode]], list[Credit]],
+    assign: Callable[[list[Episode]], list[TrainingSample]],
     offline: bool = False,
 ) -> list[torch.Tensor]:
     """The same with every pair played as one problem's two samples: the KL's baseline compares them as well.
@@ -200,7 +206,7 @@ def expected_update_of_pairs(
     drawn = []
     for each in conversations(learner.model, reference):
         first = each.reference_logprobs[0] if offline else each.logprobs[0]
-        drawn.append(((first + each.logprobs[1]).exp().item(), replace(each.episode, given=int(offline))))
+        drawn.append(((first + each.logprobs[1]).exp().item(), replace(each.episode, num_prefilled=int(offline))))
     credits = []
     num_credits = len(drawn) * (len(drawn) + 1)
     for number, ((p, one), (q, other)) in enumerate(combinations_with_replacement(drawn, 2)):
@@ -208,8 +214,8 @@ def expected_update_of_pairs(
         # An unordered pair of two different samples stands for two; the surrogate is linear, see `expected_update`.
         scale = num_credits * p * q / (2 if one is other else 1)
         for credit in assign([replace(one, problem=problem), replace(other, problem=problem)]):
-            weights, kl = (tuple(scale * value for value in row) for row in (credit.weights, credit.kl))
-            credits.append(Credit(credit.episode, weights, kl))
+            weights, kl = (tuple(scale * value for value in row) for row in (credit.advantages, credit.kl_coefs))
+            credits.append(TrainingSample(credit.episode, weights, kl))
     assert len(credits) == num_credits
     learner.model.zero_grad()
     learner.backward(credits)

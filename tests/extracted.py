@@ -1,7 +1,7 @@
 """Programs out of replies, run where they stand: for tests of what is read, not of the sandbox."""
 
 from bench.episode import UnitTests
-from bench.grading.code_extraction import assemble, extract_program
+from bench.grading.programs.extraction import assemble, extract_program
 
 ADD = UnitTests(
     check="def check(candidate):\n    assert candidate(2, 3) == 5\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from bench.episode import Attempt, Completion, Episode, Grade, Problem, Turn, Verdict
+from bench.episode import Attempt, Completion, Dialogue, Episode, Grade, Problem, Turn, Verdict
 from bench.grading.verifier import Grading
 
 
@@ -24,6 +24,10 @@ def episode(rewards: Sequence[float], *, problem: str = "p", sample: int = 0, op
         spans.append((len(token_ids), len(token_ids) + 2))
         token_ids += each.completion.token_ids
     return Episode(Problem(problem, "?", "right"), sample, tuple(token_ids), tuple(spans), attempts)
+
+
+def ask_again(dialogue: Dialogue) -> Turn:  # noqa: ARG001  whatever was said
+    return Turn("Again?")
 
 
 class EqualsGold:
@@ -49,12 +53,10 @@ class Riddles:
 
     name = "riddles"
 
-    def __init__(
-        self, problems: Sequence[Problem], script: Sequence[Turn] = (Turn("Again?"),), stop: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, problems: Sequence[Problem], correction: str = "Again?", stop: Sequence[str] = ()) -> None:
         self.stop_strings = tuple(stop)
         self._problems = tuple(problems)
-        self._script = tuple(script)
+        self.correction = correction
 
     downloads = False
 
@@ -65,9 +67,6 @@ class Riddles:
 
     def prompt(self, problem: Problem) -> str:
         return problem.question
-
-    def script(self) -> tuple[Turn, ...]:
-        return self._script
 
     def verifier(self, grading: Grading) -> EqualsGold:  # noqa: ARG002  needs no limits
         return EqualsGold()

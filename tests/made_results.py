@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.episode import Attempt, Completion, Episode, Grade, Problem, Verdict
-from bench.results import Run, RunKey
+from bench.runs.folder import Run, RunKey
+from bench.runs.manifest import Manifest
+from bench.runs.parts import PartCost
 
 CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, broken if right
     "base": (0.55, 0.05, 0.3),
@@ -16,9 +18,30 @@ CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, brok
     "score": (0.7, 0.4, 0.05),
 }
 PROBES = ("fixed_train", "fixed_validation", "self_generated_validation")
-MANIFEST = {
-    "budget": {"sampled_episodes": 100, "sampled_tokens": 2000, "updates": 10, "trained_tokens": 1500},
+MANIFEST = {  # what a test may leave out
+    "evaluation_config": {"split": "test"},
+    "table": {"weights": {}},
+    "row": {},
+    "config": {},
     "token_unit": "tokens",
+    "renderer": {},
+    "grading": {},
+    "usage": {
+        "sampled_episodes": 100,
+        "sampled_attempts": 200,
+        "sampled_tokens": 2000,
+        "updates": 10,
+        "trained_tokens": 1500,
+    },
+    "training_seconds": 0.0,
+    "seconds": 0.0,
+    "sampled_tokens": 0,
+    "start": "",
+    "end": "",
+    "model_revision": None,
+    "data_revisions": {},
+    "provenance": {},
+    "training_sessions": [],
 }
 
 
@@ -36,16 +59,22 @@ def make_episode(
         completion = Completion(text, token_ids=tuple(range(len(steps))), logprobs=(0.0,) * len(steps), truncated=False)
         attempts.append(Attempt(completion, Verdict(grade, answer, seconds=0.001)))
     problem = Problem(problem_id, question="2 + 2?", gold="4", level=level)
-    return Episode(problem, sample, token_ids=(), spans=((0, 0),) * len(grades), attempts=tuple(attempts))
+    return Episode(problem, sample, token_ids=(), spans=((0, 0),) * len(grades), replies=tuple(attempts))
 
 
 def save_evaluation(
     run: Run, evaluation: str, episodes: Sequence[Episode], prompts: Mapping[str, str], manifest: Mapping[str, Any]
 ) -> None:
-    """A finished evaluation of one part. `prompts` is the first user message by problem id."""
+    """A finished evaluation of one part. `prompts` is the first user message by problem id.
+
+    `manifest` replaces values of `MANIFEST`.
+    """
     parts = run.parts(evaluation, {})
-    parts.write_next(episodes, prompts, {})
-    run.finish_evaluation(evaluation, parts, {"num_problems": len(prompts), **manifest})
+    num_attempts = max(len(episode.attempts) for episode in episodes)
+    parts.write_next(episodes, prompts, PartCost("", seconds=0.0, sampled_tokens=0), num_attempts=num_attempts)
+    num_rows = len(run.join_parts(evaluation, parts))
+    told = {**MANIFEST, **manifest}
+    run.finish_evaluation(parts, Manifest(evaluation=evaluation, num_problems=len(prompts), num_rows=num_rows, **told))
 
 
 def merged(plain: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,20 +117,19 @@ def make_run(
         episodes.append(make_episode(f"{task}/{number}", grades, level=f"Level {number % 5 + 1}", rng=rng))
     key = RunKey(method=method, task=task, model=model, variant=variant, seed=seed)
     config = {"method": {"name": method}, "task": {"name": task, "source": source}, "model": {"name": model}}
-    with Run.claim(key, results, config) as run:
+    with Run.lock(key, results, config) as run:
         for update in range(num_updates if method != "base" else 0):
             stage = "stage1" if update < num_updates // 2 else "stage2"
             grown = update / num_updates
             rates = {"train/accuracy@t1": 0.5 + grown / 4, "train/accuracy@t2": 0.4 + grown / 2}
             run.log(update=update, stage=stage, **rates, **{"train/answer_change_rate": 0.4 - grown / 3})
         if method == "pair_sft":
-            run.save_training_data(method, episodes[:30])
+            run.save_training_data(method, episodes[:30], num_attempts=num_attempts)
             for update in range(0, num_updates + 1, 5):
                 told = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
                 run.log(update=update, stage=method, **told)
         recorded = {
-            **MANIFEST,
-            "table": merged({"problems": {"num": num_problems, "digest": "0"}}, table or {}),
+            "table": merged({"weights": {}, "problems": {"num": num_problems, "digest": "0"}}, table or {}),
             "row": merged({"method": {}, "training": {"alpha": 10, "beta": 1}}, row or {}),
             **(manifest or {}),
         }

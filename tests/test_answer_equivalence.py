@@ -1,4 +1,4 @@
-"""When two answers are the same: the rules that bench/grading/equivalence.py writes down, and its tiers."""
+"""When two answers are the same: the rules that bench/grading/answers/equivalence.py writes down, and its tiers."""
 
 import itertools
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.grading.equivalence import decide
-from bench.grading.normalise import normalise
-from bench.grading.numeric import differ
-from bench.grading.string_match import same_string
+from bench.grading.answers.equivalence import decide
+from bench.grading.answers.normalise import normalise
+from bench.grading.answers.numeric import differ
+from bench.grading.answers.string_match import same_string
 
 SPACES = [r"\,", r"\;", r"\:", r"\>", r"\thinspace ", "~"]
 

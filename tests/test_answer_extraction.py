@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.grading.extraction import extract_answer, extract_answer_line
-from bench.grading.predictions import stated_answer
+from bench.grading.answers.extraction import extract_answer, extract_answer_line
+from bench.grading.answers.predictions import stated_answer
 
 
 @pytest.mark.parametrize(

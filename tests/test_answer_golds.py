@@ -8,12 +8,12 @@ import re
 import pytest
 
 from bench.episode import Grade, Problem
-from bench.grading.answers import AnswerVerifier
-from bench.grading.equivalence import decide
-from bench.grading.extraction import extract_answer
-from bench.grading.normalise import normalise
-from bench.grading.predictions import stated_answer
-from bench.grading.string_match import same_string
+from bench.grading.answers.equivalence import decide
+from bench.grading.answers.extraction import extract_answer
+from bench.grading.answers.normalise import normalise
+from bench.grading.answers.predictions import stated_answer
+from bench.grading.answers.string_match import same_string
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 
 NUM_GOLDS = 12_498  # of 12,500: two answers of the training set are empty

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from bench.episode import Grade, Problem
-from bench.grading.answers import AnswerVerifier
-from bench.grading.extraction import extract_answer, extract_answer_line
-from bench.grading.predictions import stated_answer
+from bench.grading.answers.extraction import extract_answer, extract_answer_line
+from bench.grading.answers.predictions import stated_answer
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 
 CHOICE = "which letter a sentence chooses is not read: no task of ours is multiple choice in prose"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.episode import Grade, Problem
-from bench.grading import workers
-from bench.grading.answers import AnswerVerifier
+from bench.grading.answers import workers
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 
 SECONDS = 1.0
@@ -188,7 +188,7 @@ def test_equal_questions_are_asked_once(monkeypatch):
 
 
 def test_the_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr("bench.grading.answers.MEMORY_SIZE", 3)
+    monkeypatch.setattr("bench.grading.answers.verifier.MEMORY_SIZE", 3)
     with AnswerVerifier(PATIENT) as verifier:
         for number in range(6):
             verifier.submit(problem("x+y"), boxed(f"y+x+{number}-{number}")).result(timeout=120)
@@ -257,7 +257,8 @@ def test_closing_ends_every_process():
 
 def test_no_process_outlives_an_owner_that_is_killed():
     program = (
-        "import time; from bench.grading.answers import AnswerVerifier; from bench.grading.verifier import Grading;"
+        "import time; from bench.grading.answers.verifier import AnswerVerifier;"
+        "from bench.grading.verifier import Grading;"
         "from bench.episode import Problem; verifier = AnswerVerifier(Grading(workers=2, answer_seconds=300));"
         "ask = lambda a: verifier.submit(Problem(id='', question='', gold='x+y'), r'\\boxed{' + a + '}');"
         "ask('y+x+0').result(); ask('2^{10000000000}'); time.sleep(1); print('busy', flush=True); time.sleep(300)"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.reporting.claims import findings
-from bench.reporting.study import base_of, find_cells
+from bench.reporting.index import base_of, find_cells
 from bench.reporting.tables import setting_notes
 from tests.made_results import make_run
 
@@ -50,19 +50,6 @@ def test_a_part_is_compared_with_the_base_of_its_own_part_alone(tmp_path: Path):
     bases = {cell.setting.label: base_of(cell, cells) for cell in cells if cell.method == "score"}
     assert bases["math (miniature) · mini"] is not None
     assert bases["math (miniature) · mini (b)"] is None
-
-
-def test_a_manifest_without_fingerprints_is_kept_apart_from_one_that_has_them(tmp_path: Path):
-    make_run(tmp_path, "score", 0)
-    make_run(tmp_path, "score", 1)
-    path = make_run(tmp_path, "score", 2) / "greedy" / "manifest.json"
-    text = path.read_text()
-    path.write_text(text.replace('"table"', '"no_table"').replace('"row"', '"no_row"'))
-    assert rows(tmp_path) == {
-        ("math (miniature) · mini", "score"): [0, 1],
-        ("math (miniature) · mini (b)", "score"): [2],
-    }
-    assert "run it again" in notes(tmp_path)
 
 
 def test_no_two_parts_share_a_name_however_many_there_are(tmp_path: Path):

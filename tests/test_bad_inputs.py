@@ -14,12 +14,14 @@ from types import ModuleType
 import pytest
 import torch
 
-from bench import catalogue, run
-from bench.catalogue import compose_plan
-from bench.command_line import CONF
-from bench.failures import sentence
-from bench.policies.models import Transformers
-from bench.results import Run, find_runs
+from bench import run
+from bench.launch import catalogue
+from bench.launch.catalogue import compose_plan
+from bench.launch.command_line import CONF
+from bench.launch.failures import sentence
+from bench.models.config import Transformers
+from bench.runs.finished import find_runs
+from bench.runs.folder import Run
 from tests.conftest import ROOT
 from tests.tiny_model import save_tiny_model
 
@@ -42,7 +44,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         ("sede", "did you mean seed?"),
         ("training.rl.num_step", "did you mean training.rl.num_steps?"),
-        ("method.alfa", "did you mean method.alpha?"),
+        ("training.alfa", "did you mean training.alpha?"),
         ("num_steps", "did you mean training.rl.num_steps?"),
         ("nothing", "keys of an experiment: method, task"),
     ],
@@ -70,7 +72,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one_whatever_sign_it_has(
         ("evaluation=[]", "evaluation is one of dev"),
         ("task.source=nowhere", "task.source: Invalid value 'nowhere', expected one of [hub, local, mini]"),
         ("seed=x", "seed: Value 'x'"),
-        ("method.alpha=much", "method.alpha: Value 'much'"),
+        ("training.alpha=much", "training.alpha: Value 'much'"),
         ("~seed", "leave ~seed out"),
         ("+seed=1", "seed=<value>"),
         ("seed", "'seed' is not key=value"),
@@ -111,7 +113,7 @@ def test_a_sweep_without_jobs_or_without_end_is_refused(values: str, capsys: pyt
         (["model=transformers", "model.path=/no/such/model"], "no such folder"),
         (["model=replay", "model.path=/no/such/file.jsonl"], "no such file"),
         (["method=score", "training.rl.sampling.top_p=0.9"], "top_p=1"),
-        (["method=score", "training.rl.samples_per_problem=1"], "at least 2"),
+        (["method=score", "training.rl.group_size=1"], "at least 2"),
         (["results=/proc/nowhere"], "set results=<another folder>"),
         (["jobs=-1"], "set jobs=0 for one per GPU or core"),
         (["task.num_test=0"], "task.num_test must be positive, not 0"),
@@ -202,7 +204,7 @@ def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     plan = compose_plan([f"results={tmp_path}"])
-    with Run.claim(plan.key, tmp_path, plan.config):
+    with Run.lock(plan.key, tmp_path, plan.config):
         assert f"process {os.getpid()} on {socket.gethostname()} is working in " in refused(
             capsys, f"results={tmp_path}"
         )

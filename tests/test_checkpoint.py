@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from bench.policies.models import Transformers
+from bench.models.config import Transformers
 from tests.tiny_model import save_tiny_model
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.catalogue import CONF
+from bench.launch.catalogue import CONF
 from bench.metrics import Estimate
 from bench.reporting.claims import CLAIMS, FAILS, HOLDS, OPEN, Claim, Finding, _room, claims_table, findings
+from bench.reporting.index import find_cells
 from bench.reporting.paper import paper_tables
-from bench.reporting.study import find_cells
 from bench.reporting.terminal import print_claims
 from tests.made_results import make_run
 

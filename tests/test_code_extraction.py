@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.episode import UnitTests
-from bench.grading.code_extraction import assemble, extract_program, fenced_blocks
+from bench.grading.programs.extraction import assemble, extract_program, fenced_blocks
 from tests.extracted import ADD, DOUBLE, result
 
 

@@ -13,15 +13,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.episode import Attempt, Completion, Episode, Grade, Problem, Sampling, UnitTests, Verdict
-from bench.policies.scripted import Scripted
-from bench.results import Run, RunKey
-from bench.rollout import Player
+from bench.episode import (
+    Attempt,
+    Completion,
+    Episode,
+    Grade,
+    Problem,
+    Reflection,
+    SamplingParams,
+    UnitTests,
+    Verdict,
+)
+from bench.launch.catalogue import compose_plan
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run, RunKey
 from bench.training import collection as collection_module
 from bench.training.collection import Collection, collect
 from bench.training.episode_file import read_episode, write_episodes
+from bench.training.stages import Imitate
+from bench.training.trainer import Trainer
 from tests.conftest import ROOT
-from tests.made_episodes import EqualsGold, Riddles, episode
+from tests.made_episodes import EqualsGold, Riddles, ask_again, episode
 
 texts = st.text(max_size=9)
 numbers = st.floats(allow_nan=False)
@@ -44,9 +57,10 @@ episodes = st.builds(
     sample=st.integers(0),
     token_ids=st.lists(ids, max_size=9).map(tuple),
     spans=st.lists(st.tuples(ids, ids), max_size=3).map(tuple),
-    attempts=st.lists(st.builds(Attempt, completions, verdicts), max_size=3).map(tuple),
-    critiques=st.lists(completions, max_size=2).map(tuple),
-    given=st.integers(0, 3),
+    replies=st.lists(
+        st.builds(Attempt, completions, verdicts) | st.builds(Reflection, completions, kind=texts), max_size=5
+    ).map(tuple),
+    num_prefilled=st.integers(0, 3),
 )
 
 
@@ -97,28 +111,31 @@ PROBLEMS = [Problem(f"p{number}", f"question {number}", "right") for number in r
 def collected(
     folder: Path, *, temperature: float = 1.0, num_samples: int = 2, task: Riddles | None = None
 ) -> Collection:
-    with Run.claim(RunKey("method", "riddles", "scripted", "main", 0), folder, {}) as run:
-        return collect(
-            Scripted(["right", "wrong", "worse"]),
-            Player(task or Riddles(PROBLEMS), EqualsGold(), seed=0),
-            run,
-            label="collecting",
-            sampling=Sampling(temperature=temperature),
+    with Run.lock(RunKey("method", "riddles", "scripted", "main", 0), folder, {}) as run:
+        config = compose_plan(["training=paper"]).experiment.training
+        config.sft.sampling = SamplingParams(temperature=temperature, max_tokens=100)
+        rollouts = RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0)
+        stage = Imitate(
+            name="collecting",
             num_conversations=num_samples * len(PROBLEMS),
-            choose=lambda episodes: episodes,
+            choose=lambda episodes, _: episodes,
+            advantages=lambda _: (1.0, 1.0),
+        )
+        return collect(
+            Trainer(Scripted(["right", "wrong", "worse"]), rollouts, run, config, next_turn=ask_again), stage
         )
 
 
-def count_played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    played: list[str] = []
-    play = Player.play
+def count_sampled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    sampled: list[str] = []
+    rollout = RolloutWorker.rollout
 
-    def counted(self: Player, sampler: Scripted, problems: Sequence[Problem], **named: object) -> list[Episode]:
-        played.extend(problem.id for problem in problems)
-        return play(self, sampler, problems, **named)  # pyright: ignore[reportArgumentType]
+    def counted(self: RolloutWorker, sampler: Scripted, problems: Sequence[Problem], **named: object) -> list[Episode]:
+        sampled.extend(problem.id for problem in problems)
+        return rollout(self, sampler, problems, **named)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(Player, "play", counted)
-    return played
+    monkeypatch.setattr(RolloutWorker, "rollout", counted)
+    return sampled
 
 
 def test_what_was_collected_is_read_back_by_index_and_by_slice_over_all_chunks(
@@ -135,27 +152,27 @@ def test_what_was_collected_is_read_back_by_index_and_by_slice_over_all_chunks(
         parts[10]
 
 
-def test_chunks_that_are_there_are_not_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_chunks_that_are_there_are_not_sampled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(collection_module, "CONVERSATIONS_AT_ONCE", 4)
     first = list(collected(tmp_path))
-    played = count_played(monkeypatch)
+    sampled = count_sampled(monkeypatch)
     (tmp_path / "runs/method/riddles/scripted/main/seed0/collected/collecting/2-4.json").unlink()
     assert list(collected(tmp_path)) == first
-    assert played == ["p2", "p3"]
+    assert sampled == ["p2", "p3"]
 
 
-def test_chunks_that_were_collected_under_other_settings_are_played_again(
+def test_chunks_that_were_collected_under_other_settings_are_sampled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    played = count_played(monkeypatch)
+    sampled = count_sampled(monkeypatch)
     others = Riddles([Problem(problem.id, problem.question, "wrong") for problem in PROBLEMS])
     stopped = Riddles(PROBLEMS, stop=["!"])
     settings = [{}, {"temperature": 0.5}, {"num_samples": 3}, {"task": others}, {"task": stopped}]
     for number, setting in enumerate(settings, start=1):
         assert len(collected(tmp_path, **setting)) == len(PROBLEMS) * setting.get("num_samples", 2)
-        assert len(played) == number * len(PROBLEMS), setting
+        assert len(sampled) == number * len(PROBLEMS), setting
     collected(tmp_path, **settings[-1])
-    assert len(played) == len(settings) * len(PROBLEMS)
+    assert len(sampled) == len(settings) * len(PROBLEMS)
 
 
 def test_a_chunk_is_text_that_zcat_shows(tmp_path: Path):

@@ -10,19 +10,26 @@ import pandas as pd
 import pytest
 
 import bench.files as files_module
-from bench.catalogue import CONF, TASKS, compose_plan
-from bench.experiment import Plan, conduct
+from bench.conduct import conduct
+from bench.experiment import RunSpec
+from bench.launch.catalogue import CONF, TASKS, compose_plan
 from bench.metrics import summarise
-from bench.results import Run, find_runs, load_episodes, log_of
-from bench.rollout import Player
+from bench.rollout import RolloutWorker
+from bench.runs.finished import find_runs, load_episodes, log_of
 from bench.training import reinforce as reinforce_module
+from bench.training.reinforce import ReinforceLoop
 
 ANSWER = "Final Answer: The final answer is ${}$. I hope it is correct."
-QUICK = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.window=2", "tracking=none"]
+QUICK = [
+    "training.rl.num_steps=4",
+    "training.rl.problems_per_step=2",
+    "training.rl.checkpoint_every=2",
+    "tracking=none",
+]
 QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
 
 
-def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> Plan:
+def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> RunSpec:
     """A plan whose model gives golds of some problems as answers, so that it is right now and then."""
     asked = [f"task={task}", f"results={tmp_path}", "model=scripted", *QUICK, *overrides]
     plan = compose_plan(asked)
@@ -35,15 +42,15 @@ def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> Plan:
 
 @pytest.mark.parametrize("method", sorted(path.stem for path in (CONF / "method").glob("*.yaml")))
 def test_every_method_runs_end_to_end_and_tells_what_it_cost(method: str, tmp_path: Path):
-    plan = scripted(tmp_path, f"method={method}")
-    conduct(plan)
+    spec = scripted(tmp_path, f"method={method}")
+    conduct(spec)
     frame = load_episodes(tmp_path)
     assert len(frame) == 6
     told = summarise(frame)
     assert told["delta"] == pytest.approx(told["delta_i_to_c"] - told["delta_c_to_i"])
     manifest = find_runs(tmp_path)[0].manifest("greedy")
-    spent = manifest["budget"]["updates"] > 0 and manifest["budget"]["sampled_episodes"] > 0
-    assert spent == plan.experiment.method.trains
+    spent = manifest.usage["updates"] > 0 and manifest.usage["sampled_episodes"] > 0
+    assert spent == spec.trains
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -62,9 +69,9 @@ def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mo
     conduct(plan)
 
 
-def test_an_evaluation_added_later_plays_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_evaluation_added_later_samples_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     conduct(scripted(tmp_path, "method=score"))
-    monkeypatch.setattr("bench.methods.score.Score.train", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr("bench.conduct.run_stages", lambda *_: pytest.fail("it was trained again"))
     later = scripted(tmp_path, "method=score", "evaluation=[greedy,ten_attempts]")
     conduct(later)
     assert find_runs(tmp_path)[0].evaluations() == ("greedy", "ten_attempts")
@@ -105,57 +112,66 @@ def test_a_killed_evaluation_goes_on_with_the_next_part_and_ends_with_the_same_r
     """Two parts of three files each, then the three files of the whole."""
     monkeypatch.setattr("bench.evaluation._PROBLEMS_AT_ONCE", 3)
     conduct(scripted(tmp_path / "whole"))
-    writes, played, real, play = 0, [], files_module.replacing, Player.play
+    writes, sampled, real, rollout = 0, [], files_module.replacing, RolloutWorker.rollout
 
     def dying(path: Path):
         nonlocal writes
-        if "greedy" in path.parts and path.name != "asked.json":
+        if "greedy" in path.parts and path.name != "made_from.json":
             writes += 1
             if writes == die_at:
                 raise Killed
         return real(path)
 
-    def watched(self: Player, sampler, problems, **named):
-        played.append(len(problems))
-        return play(self, sampler, problems, **named)
+    def watched(self: RolloutWorker, sampler, problems, **named):
+        sampled.append(len(problems))
+        return rollout(self, sampler, problems, **named)
 
-    for module in ("files", "parts"):
+    for module in ("files", "runs.parts"):
         monkeypatch.setattr(f"bench.{module}.replacing", dying)
-    monkeypatch.setattr(Player, "play", watched)
+    monkeypatch.setattr(RolloutWorker, "rollout", watched)
     with pytest.raises(Killed):
         conduct(scripted(tmp_path / "broken"))
-    played.clear()
+    sampled.clear()
     conduct(scripted(tmp_path / "broken"))
-    assert len(played) == 2 - min(2, (die_at - 1) // 3)
+    assert len(sampled) == 2 - min(2, (die_at - 1) // 3)
     one, other = (find_runs(tmp_path / name)[0] for name in ("whole", "broken"))
     timeless = [load_episodes(tmp_path / name).filter(regex="^(?!.*seconds)") for name in ("whole", "broken")]
     pd.testing.assert_frame_equal(timeless[0], timeless[1])
     texts = [gzip.decompress((run.path / "greedy" / "transcripts.jsonl.gz").read_bytes()) for run in (one, other)]
     assert texts[0] == texts[1]
-    assert one.manifest("greedy")["sampled_tokens"] == other.manifest("greedy")["sampled_tokens"] > 0
+    assert one.manifest("greedy").sampled_tokens == other.manifest("greedy").sampled_tokens > 0
     assert not (other.path / "greedy" / "parts").exists()
 
 
-def test_an_evaluation_with_many_samples_plays_no_more_conversations_at_once(
+def test_an_evaluation_with_many_samples_samples_no_more_conversations_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("bench.evaluation._CONVERSATIONS_AT_ONCE", 6)
-    played, play = [], Player.play
+    sampled, rollout = [], RolloutWorker.rollout
 
-    def watched(self: Player, sampler, problems, **named):
-        played.append(len(problems) * named["num_samples"])
-        return play(self, sampler, problems, **named)
+    def watched(self: RolloutWorker, sampler, problems, **named):
+        sampled.append(len(problems) * named["num_samples"])
+        return rollout(self, sampler, problems, **named)
 
-    monkeypatch.setattr(Player, "play", watched)
-    sampled = "evaluations.greedy.num_samples"
-    conduct(scripted(tmp_path, f"{sampled}=3", "evaluations.greedy.sampling.temperature=1"))
-    conduct(scripted(tmp_path, f"{sampled}=9", "evaluations.greedy.sampling.temperature=1", "variant=more"))
-    assert played == [6, 6, 6] + [9] * 6  # never less than a problem
+    monkeypatch.setattr(RolloutWorker, "rollout", watched)
+    conduct(scripted(tmp_path, "evaluations.greedy.num_samples=3", "evaluations.greedy.sampling.temperature=1"))
+    conduct(
+        scripted(
+            tmp_path, "evaluations.greedy.num_samples=9", "evaluations.greedy.sampling.temperature=1", "variant=more"
+        )
+    )
+    assert sampled == [6, 6, 6] + [9] * 6  # never less than a problem
 
 
-def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:
-    quick = ["training.rl.num_steps=6", "training.rl.problems_per_step=2", "training.rl.samples_per_problem=2"]
-    quick += ["training.rl.window=2", "tracking=none", "task.num_test=4", "model.max_tokens=6", "training=mini"]
+def trained_by(folder: Path, model: Path, *overrides: str) -> RunSpec:
+    quick = ["training.rl.num_steps=6", "training.rl.problems_per_step=2", "training.rl.group_size=2"]
+    quick += [
+        "training.rl.checkpoint_every=2",
+        "tracking=none",
+        "task.num_test=4",
+        "model.max_tokens=6",
+        "training=mini",
+    ]
     where = [f"results={folder}", "model=transformers", f"model.path={model}", "model.threads=1", "model.device=cpu"]
     return compose_plan(["method=score", *where, *quick, *overrides])
 
@@ -167,12 +183,12 @@ def trained_by(folder: Path, model: Path, *overrides: str) -> Plan:
 def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
     die_at: int, override: str, tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Six steps in two stages, checkpoints every two: it dies inside a window, at its end, and in either stage."""
+    """Six steps in two stages, checkpoints every two: it dies between checkpoints, at one, and in either stage."""
     whole = trained_by(tmp_path / "whole", tiny_model_folder, override)
     conduct(whole)
     broken = trained_by(tmp_path / "broken", tiny_model_folder, override)
     steps = 0
-    metrics = reinforce_module.training_metrics
+    metrics = reinforce_module.step_metrics
 
     def dying(*arguments, **named):
         nonlocal steps
@@ -181,10 +197,10 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
             raise Killed
         return metrics(*arguments, **named)
 
-    monkeypatch.setattr(reinforce_module, "training_metrics", dying)
+    monkeypatch.setattr(reinforce_module, "step_metrics", dying)
     with pytest.raises(Killed):
         conduct(broken)
-    monkeypatch.setattr(reinforce_module, "training_metrics", metrics)
+    monkeypatch.setattr(reinforce_module, "step_metrics", metrics)
     conduct(broken)
     one, other = (find_runs(tmp_path / name)[0] for name in ("whole", "broken"))
     weights = [(run.path / "weights" / "model.safetensors").read_bytes() for run in (one, other)]
@@ -193,8 +209,8 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(
     pd.testing.assert_frame_equal(timeless["whole"], timeless["broken"])
     pd.testing.assert_frame_equal(log_of(one).drop(columns="time"), log_of(other).drop(columns="time"))
     manifests = [run.manifest("greedy") for run in (one, other)]
-    assert manifests[0]["budget"] == manifests[1]["budget"]
-    assert [len(manifest["training_sessions"]) for manifest in manifests] == [1, 2]
+    assert manifests[0].usage == manifests[1].usage
+    assert [len(manifest.training_sessions) for manifest in manifests] == [1, 2]
 
 
 def test_stage_two_measures_its_divergence_from_the_base_model_and_not_from_stage_one(
@@ -207,23 +223,23 @@ def test_stage_two_measures_its_divergence_from_the_base_model_and_not_from_stag
     assert first["stage2"] > 1e-3
 
 
-def test_the_best_window_decides_which_weights_a_stage_ends_with(
+def test_the_best_mean_reward_between_checkpoints_decides_which_weights_a_stage_ends_with(
     tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     rewards = iter([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     seen: list[Sequence[float]] = []
 
-    def select(policy, player, run: Run, settings, stage, position):
-        position.recent[:] = [next(rewards) for _ in position.recent]
-        seen.append(tuple(position.recent))
-        return real_select(policy, player, run, settings, stage, position)
+    def select(self: ReinforceLoop) -> dict[str, float]:
+        self._mean_rewards[:] = [next(rewards) for _ in self._mean_rewards]
+        seen.append(tuple(self._mean_rewards))
+        return real_select(self)
 
-    real_select = reinforce_module._select
-    monkeypatch.setattr(reinforce_module, "_select", select)
+    real_select = ReinforceLoop.select
+    monkeypatch.setattr(ReinforceLoop, "select", select)
     kept = {}
     for selection in ("best_reward", "last"):
         rewards = iter([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
-        overrides = ["method.stage1_fraction=0", f"training.rl.selection={selection}"]
+        overrides = ["training.stage1_fraction=0", f"training.rl.selection={selection}"]
         conduct(trained_by(tmp_path / selection, tiny_model_folder, *overrides))
         kept[selection] = (find_runs(tmp_path / selection)[0].path / "weights" / "model.safetensors").read_bytes()
     assert seen[:3] == [(0.0, 0.0), (1.0, 1.0), (0.0, 0.0)]
@@ -231,16 +247,14 @@ def test_the_best_window_decides_which_weights_a_stage_ends_with(
 
 
 def test_the_dev_split_may_decide_instead_and_costs_nothing_of_the_budget(tmp_path: Path, tiny_model_folder: Path):
-    asked = ["method.stage1_fraction=0", "training.rl.selection=best_dev", "training.rl.num_steps=6"]
+    asked = ["training.stage1_fraction=0", "training.rl.selection=best_dev", "training.rl.num_steps=6"]
     plan = trained_by(tmp_path, tiny_model_folder, *asked)
     plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=plan.experiment.task.problems("train")[:3])
     conduct(plan)
     (run,) = find_runs(tmp_path)
     log = log_of(run)
     assert list(log.loc[log["selection/dev_accuracy"].notna(), "step"]) == [2, 4, 6]
-    assert (
-        run.manifest("greedy")["budget"]["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.samples_per_problem
-    )
+    assert run.manifest("greedy").usage["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.group_size
 
 
 def test_a_checkpoint_chosen_on_a_dev_split_that_is_not_there_is_refused_before_training(
@@ -263,7 +277,7 @@ def test_probing_pair_sft_through_the_epoch_changes_neither_its_weights_nor_its_
         conduct(compose_plan([*asked, "training.sft.batch_size=2", f"results={results}"]))
         (run,) = find_runs(results)
         weights.append((run.path / "weights" / "model.safetensors").read_bytes())
-        budgets.append(run.manifest("greedy")["budget"])
+        budgets.append(run.manifest("greedy").usage)
         logs.append(log_of(run))
     assert weights[0] == weights[1]
     assert budgets[0] == budgets[1]
@@ -291,11 +305,11 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("training.rl.samples_per_problem=1", "needs at least 2"),
+        ("training.rl.group_size=1", "needs at least 2"),
         ("training.rl.sampling.top_p=0.8", "temperature=1 top_p=1 top_k=0"),
         ("training.rl.sampling.top_k=50", "temperature=1 top_p=1 top_k=0"),
         ("training.rl.sampling.temperature=0.7", "temperature=1 top_p=1 top_k=0"),
-        ("method.stage1_fraction=1.5", "must lie in"),
+        ("training.stage1_fraction=1.5", "must lie in"),
         ("training.rl.optimizer.learning_rate=-1", "must be positive"),
     ],
 )

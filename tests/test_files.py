@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.files import write_file, write_folder
-from bench.results import Run, RunKey
+from bench.runs.folder import Run, RunKey
 
 CALLS = ("replace", "fsync")
 
@@ -95,7 +95,7 @@ def test_a_crash_at_any_moment_of_a_checkpoint_leaves_one_whole_and_its_best_wei
 
     def checkpoint(update: int) -> None:
         run.save_best("stage1", update, version(f"best{update}"))
-        run.save_progress(version(f"state{update}"), {"update": update, "best_at": update})
+        run.save_progress(version(f"state{update}"), {"reached": update, "best_at": update}, update=update)
         run.keep_best("stage1", update)
 
     checkpoint(10)
@@ -118,7 +118,7 @@ def test_a_crash_at_any_moment_of_a_checkpoint_leaves_one_whole_and_its_best_wei
                 checkpoint(20)
     progress = run.progress
     assert progress is not None
-    update = progress["update"]
+    update = progress["reached"]
     assert (run.state_folder / "weights").read_text() == f"state{update}"
     assert (run.best_weights("stage1", progress["best_at"]) / "weights").read_text() == f"best{update}"
     assert update == (20 if call == "replace" and spared == 3 else 10)

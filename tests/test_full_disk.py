@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results import find_runs, load_episodes
+from bench.runs.finished import find_runs, load_episodes
 from tests.conftest import ROOT
 
 SETTINGS = ["method=star_plus", "tracking=none", "task.num_train=40", "task.num_test=10", "training.sft.batch_size=4"]

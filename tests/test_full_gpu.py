@@ -8,26 +8,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import pool, run
-from bench.experiment import Plan
-from bench.policies import learner
-from bench.slots import Slots
+from bench import run
+from bench.experiment import RunSpec
+from bench.launch import pool
+from bench.launch.slots import Slots
+from bench.models import policy as policy_module
 
 SMALL = ["method=score_stage1", "tracking=none", "task.num_train=4", "task.num_test=4", "training.rl.num_steps=2"]
-SMALL += ["training.rl.problems_per_step=2", "training.rl.samples_per_problem=2", "training.rl.window=1"]
+SMALL += ["training.rl.problems_per_step=2", "training.rl.group_size=2", "training.rl.checkpoint_every=1"]
 
 
-def run_here(plans: Sequence[Plan], _: Slots) -> list[Plan]:
+def run_here(specs: Sequence[RunSpec], _: Slots) -> list[RunSpec]:
     """`run_all` without processes, so that a test may break what they call."""
     failed = []
-    for plan in plans:
+    for spec in specs:
         ours, theirs = Pipe(duplex=False)
         with ours, theirs:
             try:
-                pool._conduct(plan, {}, theirs)
+                pool._conduct(spec, {}, theirs)
             except SystemExit as end:
                 if end.code:
-                    failed.append(plan)
+                    failed.append(spec)
     return failed
 
 
@@ -39,7 +40,11 @@ def full(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     ("holder", "name"),
-    [(learner.Learner, "generate"), (learner, "score"), (learner.Learner, "backward")],
+    [
+        (policy_module.TransformersPolicy, "generate"),
+        (policy_module, "compute_logprobs"),
+        (policy_module.TransformersPolicy, "backward"),
+    ],
     ids=["in sampling", "in scoring", "in an update"],
 )
 def test_a_full_gpu_ends_with_one_line_that_names_smaller_batches_in_a_command_that_goes_on(

@@ -8,23 +8,23 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.episode import Request, Sampling
-from bench.policies.generation import _draw
-from bench.policies.learner import Learner
-from bench.policies.stopping import completed_stop, cut_after, first_stop
+from bench.episode import Request, SamplingParams
+from bench.models.policy import TransformersPolicy
+from bench.models.sampler import _draw
+from bench.models.stopping import completed_stop, cut_after, first_stop
 
-SAMPLED = Sampling(temperature=1.0, max_tokens=12)
-GREEDY = Sampling(temperature=0.0, max_tokens=12)
+SAMPLED = SamplingParams(temperature=1.0, max_tokens=12)
+GREEDY = SamplingParams(temperature=0.0, max_tokens=12)
 
 
-def requests(learner: Learner, prompts: list[str]) -> list[Request]:
+def requests(learner: TransformersPolicy, prompts: list[str]) -> list[Request]:
     return [
-        Request(learner.opening(prompt), seed=1000 + place, problem_id=prompt, sample=0, turn=0)
+        Request(learner.prompt_ids(prompt), seed=1000 + place, problem_id=prompt, sample=0, turn=0)
         for place, prompt in enumerate(prompts)
     ]
 
 
-def test_a_reply_depends_on_its_request_alone_and_not_on_its_neighbours(tiny_learner: Learner):
+def test_a_reply_depends_on_its_request_alone_and_not_on_its_neighbours(tiny_learner: TransformersPolicy):
     asked = requests(tiny_learner, ["a", "a longer question", "b?", "another one"])
     together = tiny_learner.generate(asked, SAMPLED)
     for request, completion in zip(asked, together, strict=True):
@@ -32,14 +32,14 @@ def test_a_reply_depends_on_its_request_alone_and_not_on_its_neighbours(tiny_lea
         assert alone.token_ids == completion.token_ids
 
 
-def test_another_seed_gives_another_reply_and_the_same_seed_the_same(tiny_learner: Learner):
+def test_another_seed_gives_another_reply_and_the_same_seed_the_same(tiny_learner: TransformersPolicy):
     request = requests(tiny_learner, ["say something"])[0]
     replies = {tiny_learner.generate([replace(request, seed=seed)], SAMPLED)[0].token_ids for seed in range(8)}
     assert len(replies) > 1
     assert tiny_learner.generate([request], SAMPLED) == tiny_learner.generate([request], SAMPLED)
 
 
-def test_greedy_decoding_is_that_of_transformers(tiny_learner: Learner):
+def test_greedy_decoding_is_that_of_transformers(tiny_learner: TransformersPolicy):
     asked = requests(tiny_learner, ["a", "a longer question", "why"])
     ours = tiny_learner.generate(asked, GREEDY)
     for request, completion in zip(asked, ours, strict=True):
@@ -50,9 +50,9 @@ def test_greedy_decoding_is_that_of_transformers(tiny_learner: Learner):
         assert completion.token_ids == tuple(theirs[0, prompt.shape[1] :].tolist())
 
 
-def test_a_reply_ends_with_the_end_of_turn_or_is_marked_truncated(tiny_learner: Learner):
+def test_a_reply_ends_with_the_end_of_turn_or_is_marked_truncated(tiny_learner: TransformersPolicy):
     asked = requests(tiny_learner, [f"question {number}" for number in range(40)])
-    replies = tiny_learner.generate(asked, Sampling(temperature=2.0, max_tokens=60))
+    replies = tiny_learner.generate(asked, SamplingParams(temperature=2.0, max_tokens=60))
     assert {reply.truncated for reply in replies} == {True, False}
     for reply in replies:
         ends = [place for place, token in enumerate(reply.token_ids) if token in tiny_learner.template.stop_ids]
@@ -60,9 +60,9 @@ def test_a_reply_ends_with_the_end_of_turn_or_is_marked_truncated(tiny_learner: 
         assert len(reply.logprobs) == len(reply.token_ids) <= 60
 
 
-def test_a_reply_ends_at_the_first_stop_string_with_the_ids_it_was_sampled_with(tiny_learner: Learner):
+def test_a_reply_ends_at_the_first_stop_string_with_the_ids_it_was_sampled_with(tiny_learner: TransformersPolicy):
     asked = requests(tiny_learner, [f"question {number}" for number in range(12)])
-    sampling = Sampling(temperature=1.5, max_tokens=40)
+    sampling = SamplingParams(temperature=1.5, max_tokens=40)
     ended = 0
     for request, whole in zip(asked, tiny_learner.generate(asked, sampling), strict=True):
         (stop,) = re.findall(r"[!-~]{2}", whole.text)[1:2] or [""]
@@ -103,7 +103,7 @@ def test_of_two_stop_strings_the_one_that_is_complete_first_counts():
     assert first_stop("a", ("b",)) == ""
 
 
-def test_batches_of_any_size_give_the_same_replies(tiny_learner: Learner):
+def test_batches_of_any_size_give_the_same_replies(tiny_learner: TransformersPolicy):
     asked = requests(tiny_learner, ["a", "bb", "ccc", "dddd", "eeeee"])
     whole = tiny_learner.generate(asked, SAMPLED)
     tiny_learner._sample_batch_tokens = 40
@@ -113,7 +113,7 @@ def test_batches_of_any_size_give_the_same_replies(tiny_learner: Learner):
 def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
     logits = torch.tensor([[0.0, math.log(2.0), math.log(5.0)]])
     uniforms = (torch.arange(8000, dtype=torch.float64) + 0.5) / 8000
-    drawn, logprobs = _draw(logits.expand(8000, -1), uniforms, Sampling(temperature=1.0, max_tokens=1))
+    drawn, logprobs = _draw(logits.expand(8000, -1), uniforms, SamplingParams(temperature=1.0, max_tokens=1))
     shares = torch.bincount(drawn, minlength=3) / 8000
     torch.testing.assert_close(shares, torch.tensor([1 / 8, 2 / 8, 5 / 8]), atol=1e-3, rtol=0)
     torch.testing.assert_close(logprobs[drawn == 2][0].exp(), torch.tensor(5 / 8))
@@ -122,8 +122,8 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
 def test_truncated_sampling_never_leaves_the_nucleus_and_scores_what_it_drew_from():
     logits = torch.tensor([[0.0, math.log(2.0), math.log(5.0)]]).expand(100, -1)
     uniforms = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
-    drawn, logprobs = _draw(logits, uniforms, Sampling(temperature=1.0, top_p=0.7, max_tokens=1))
+    drawn, logprobs = _draw(logits, uniforms, SamplingParams(temperature=1.0, top_p=0.7, max_tokens=1))
     assert set(drawn.tolist()) == {1, 2}
     torch.testing.assert_close(logprobs[drawn == 1][0].exp(), torch.tensor(2 / 7))
-    drawn, _ = _draw(logits, uniforms, Sampling(temperature=1.0, top_k=1, max_tokens=1))
+    drawn, _ = _draw(logits, uniforms, SamplingParams(temperature=1.0, top_k=1, max_tokens=1))
     assert set(drawn.tolist()) == {2}

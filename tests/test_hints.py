@@ -61,7 +61,12 @@ SYNOPSIS = "python bench/run.py [-m] [<group>=<choice> ...] [<key>=<value> ...]"
 
 def test_the_commands_are_found():
     named = {path for path, _ in COMMANDS}
-    assert {"bench/command_line.py", "bench/announce.py", "bench/report.py", "conf/experiment.yaml"} <= named
+    assert {
+        "bench/launch/command_line.py",
+        "bench/launch/announce.py",
+        "bench/report.py",
+        "conf/experiment.yaml",
+    } <= named
 
 
 @pytest.mark.parametrize(("path", "command"), [each for each in COMMANDS if each[1] != SYNOPSIS])
@@ -69,7 +74,7 @@ def test_a_command_that_is_named_somewhere_is_one_that_parses(path: str, command
     assert "<" not in command, f"{path} fills in a value that FILLED does not know"
     words = shlex.split(command)
     if words[1] == "bench/run.py":
-        assert words[2:] == ["--help"] or plans_of(command)
+        assert words[2:] == ["--help"] or plans_of(command.replace(" --dry-run", ""))
     elif words[1] == "bench/report.py":
         report.parse(words[2:])
     elif words[3:]:  # without them it is the program's name, before what it complains of

@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 
-from bench.catalogue import register
-from bench.command_line import CONF, GROUPS
-from bench.key_help import keys_of, meanings, schema_of
+from bench.launch.catalogue import register
+from bench.launch.command_line import CONF, GROUPS
+from bench.launch.key_help import keys_of, meanings, schema_of
 from tests.commands import plans_of
 from tests.conftest import ROOT
 
@@ -30,8 +30,10 @@ def test_every_key_of_every_choice_has_a_meaning(path):
 
 
 def test_every_key_of_an_experiment_is_shown_with_its_value_and_its_meaning():
-    lines = shown("method=score", "method.alpha=7").splitlines()
-    assert any(line.split()[0] == "method.alpha=7.0" and "the bonus for progress" in line for line in lines if line)
+    lines = shown("method=score", "training.alpha=7").splitlines()
+    assert any(
+        line.split()[0] == "training.alpha=7.0" and "SCoRe's bonus for progress" in line for line in lines if line
+    )
     keys = [line for line in lines if line.startswith("  ") and "=" in line.split()[0]]
     assert len(keys) > 80
     for place, line in enumerate(lines):

@@ -15,26 +15,26 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.results import find_runs, load_episodes, log_of, training_data_of
+from bench.runs.finished import find_runs, load_episodes, log_of, training_data_of
 from tests.conduct_and_die import conduct_and_die
 
 PHASES = {  # module, what is called in it, and which call is the last one
     "collecting, between two chunks": ("bench.training.collection", "write_episodes", 2),
     "collecting, before a chunk's record": ("bench.training.collection", "write_file", 2),
     "collecting, inside a file": ("bench.files", "os.fsync", 9),
-    "selecting": ("bench.training.self_training", "is_whole", 9),
-    "writing training data": ("bench.results", "write_rows", 1),
-    "fine-tuning": ("bench.policies.learner", "Learner.update", 5),
-    "fine-tuning, at a checkpoint": ("bench.results", "Run.save_progress", 2),
+    "selecting": ("bench.methods.star", "_is_kept", 9),
+    "writing training data": ("bench.runs.folder", "write_rows", 1),
+    "fine-tuning": ("bench.models.policy", "TransformersPolicy.update", 5),
+    "fine-tuning, at a checkpoint": ("bench.runs.folder", "Run.save_progress", 2),
     "fine-tuning, inside a checkpoint": ("torch", "save", 2),
-    "saving the weights": ("bench.policies.learner", "Learner.save", 1),
-    "after saving the weights": ("bench.results", "Run.delete_leftovers", 2),  # the first call is the claim's
-    "evaluating": ("bench.parts", "Parts.write_next", 3),
-    "evaluating, inside a part": ("bench.parts", "gzip.compress", 3),
-    "joining parts": ("bench.parts", "Parts.transcripts", 1),
-    "after joining parts": ("bench.parts", "Parts.delete", 1),
+    "saving the weights": ("bench.models.policy", "TransformersPolicy.save", 1),
+    "after saving the weights": ("bench.runs.folder", "Run.delete_leftovers", 2),  # the first call is the claim's
+    "evaluating": ("bench.runs.parts", "Parts.write_next", 3),
+    "evaluating, inside a part": ("bench.runs.parts", "gzip.compress", 3),
+    "joining parts": ("bench.runs.parts", "Parts.transcripts", 1),
+    "after joining parts": ("bench.runs.parts", "Parts.delete", 1),
 }
-OF_PAIR_SFT = {"selecting": ("bench.methods.pair_sft", "stitch", 9)}
+OF_PAIR_SFT = {"selecting": ("bench.methods.pair_sft", "with_second_attempt", 9)}
 METHODS = {"star_plus": {}, "pair_sft_plus": OF_PAIR_SFT}
 
 
@@ -59,7 +59,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         "rows": load_episodes(folder).filter(regex=untimed).to_csv(),
         "training data": data.filter(regex=untimed).to_csv(),
         "transcripts": pd.read_json(run.path / "greedy" / "transcripts.jsonl.gz", lines=True).to_csv(),
-        "budget": run.manifest("greedy")["budget"],
+        "budget": run.manifest("greedy").usage,
         "files": sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()),
     }
 

@@ -9,18 +9,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.episode import Credit, Problem
-from bench.policies.learner import Learner
-from bench.policies.objective import answered_for, others_mean, surrogate
-from bench.policies.policy import KLEstimator
-from bench.policies.scoring import score
+from bench.episode import Problem, TrainingSample
+from bench.models.interface import KLEstimator
+from bench.models.logprobs import compute_logprobs
+from bench.models.loss import answered_for, others_mean, surrogate
+from bench.models.policy import TransformersPolicy
 from tests.enumeration import END, Conversation, conversations, enumerable_learner, objective_gradient, tiny_lm
 
 REFERENCE = tiny_lm(1)
 KL = (0.7, 0.0)
 
 
-def firsts(learner: Learner) -> list[tuple[Conversation, float]]:
+def firsts(learner: TransformersPolicy) -> list[tuple[Conversation, float]]:
     """A conversation for each of the 13 first attempts, with the first attempt's probability."""
     played = [
         each
@@ -33,16 +33,16 @@ def firsts(learner: Learner) -> list[tuple[Conversation, float]]:
 
 def pair(
     one: Conversation, other: Conversation, name: str, coefficient: float, kl: tuple[float, float] = KL
-) -> list[Credit]:
+) -> list[TrainingSample]:
     """Two samples of one problem, drawn together."""
     problem = Problem(name, "?", "!")
     kl = (coefficient * kl[0], coefficient * kl[1])
-    return [Credit(replace(each.episode, problem=problem), (0.0, 0.0), kl) for each in (one, other)]
+    return [TrainingSample(replace(each.episode, problem=problem), (0.0, 0.0), kl) for each in (one, other)]
 
 
-def gradient(learner: Learner, credits: Sequence[Credit]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, samples: Sequence[TrainingSample]) -> torch.Tensor:
     learner.model.zero_grad()
-    learner.backward(credits)
+    learner.backward(samples)
     return torch.cat([each.grad.flatten() for each in learner.model.parameters() if each.grad is not None])
 
 
@@ -50,30 +50,30 @@ def gradient(learner: Learner, credits: Sequence[Credit]) -> torch.Tensor:
 def test_over_all_pairs_of_samples_the_update_is_the_gradient_of_the_divergence(estimator: KLEstimator):
     learner = enumerable_learner(kl=estimator)
     drawn = firsts(learner)
-    num_credits = 2 * len(drawn) ** 2
-    credits = [
-        credit
+    num_samples = 2 * len(drawn) ** 2
+    samples = [
+        sample
         for number, ((one, p), (other, q)) in enumerate(product(drawn, drawn))
-        for credit in pair(one, other, f"p{number}", num_credits * p * q / 2)
+        for sample in pair(one, other, f"p{number}", num_samples * p * q / 2)
     ]
     expected = objective_gradient(learner, REFERENCE, rewards=(lambda _: 0.0, lambda _: 0.0), kl=KL)
     closed = -torch.cat([each.flatten() for each in expected])
     assert closed.abs().max() > 1e-3
-    torch.testing.assert_close(gradient(learner, credits), closed, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(gradient(learner, samples), closed, atol=1e-6, rtol=1e-6)
 
 
 def test_so_it_is_for_second_attempts_that_answer_other_first_ones():
     learner = enumerable_learner(kl=KLEstimator.exact)
     played = conversations(learner.model, REFERENCE)
-    num_credits = 2 * len(played) ** 2
-    credits = [
-        credit
+    num_samples = 2 * len(played) ** 2
+    samples = [
+        sample
         for number, (one, other) in enumerate(product(played, played))
-        for credit in pair(one, other, f"p{number}", num_credits * one.probability * other.probability / 2, (0.0, 0.7))
+        for sample in pair(one, other, f"p{number}", num_samples * one.probability * other.probability / 2, (0.0, 0.7))
     ]
     expected = objective_gradient(learner, REFERENCE, rewards=(lambda _: 0.0, lambda _: 0.0), kl=(0.0, 0.7))
     closed = -torch.cat([each.flatten() for each in expected])
-    torch.testing.assert_close(gradient(learner, credits), closed, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(gradient(learner, samples), closed, atol=1e-6, rtol=1e-6)
 
 
 def test_a_pair_that_is_compared_moves_otherwise_than_two_that_are_not():
@@ -88,21 +88,21 @@ def test_where_all_replies_diverge_alike_the_score_functions_part_vanishes():
     """Four samples of fifty tokens from a policy without memory: what is still to come is the same in all of them."""
     torch.manual_seed(0)
     theta_V, reference_V = torch.randn(5, requires_grad=True), torch.randn(5).log_softmax(0)
-    attempts_N = torch.arange(4).repeat_interleave(50)
+    replies_N = torch.arange(4).repeat_interleave(50)
 
     def draw(*, baseline: bool) -> torch.Tensor:
         log_V = theta_V.log_softmax(0)
         kl_N = (log_V.exp() * (log_V - reference_V)).sum().expand(200)
         sampled_N = torch.multinomial(log_V.exp().detach(), 200, replacement=True)
-        score_N = answered_for(kl_N, attempts_N, KLEstimator.exact)
+        score_N = answered_for(kl_N, replies_N, KLEstimator.exact)
         if baseline:
             groups_N = torch.zeros(200, dtype=torch.long)
             score_N = score_N - others_mean(score_N, groups_N=groups_N, positions_N=torch.arange(50).repeat(4))
         loss = surrogate(
             logprobs_N=log_V[sampled_N],
             kl_N=kl_N,
-            weights_N=torch.zeros(200),
-            kl_coefficients_N=torch.ones(200),
+            advantages_N=torch.zeros(200),
+            kl_coefs_N=torch.ones(200),
             score_N=score_N,
             estimator=KLEstimator.exact,
         )
@@ -135,8 +135,10 @@ def test_the_baseline_is_the_mean_over_other_attempts_that_reach_the_position(at
 def test_samples_that_diverge_alike_learn_from_their_own_positions_alone():
     learner = enumerable_learner(kl=KLEstimator.exact)
     one = firsts(learner)[-1][0]
-    scores = score(learner.model, REFERENCE, [one.episode], pad_id=END, estimator=KLEstimator.exact)
-    direct = torch.autograd.grad((KL[0] * scores.kl_N[scores.places_N == 0]).sum(), list(learner.model.parameters()))
+    scores = compute_logprobs(learner.model, REFERENCE, [one.episode], pad_id=END, estimator=KLEstimator.exact)
+    direct = torch.autograd.grad(
+        (KL[0] * scores.kl_N[scores.labels_N == scores.labels.index("t1")]).sum(), list(learner.model.parameters())
+    )
     torch.testing.assert_close(
         gradient(learner, pair(one, one, "p", 1.0)), torch.cat([each.flatten() for each in direct])
     )

@@ -5,85 +5,95 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.episode import Credit, Episode, Problem, Sampling, Turn
-from bench.policies.learner import Learner
-from bench.policies.models import Transformers
-from bench.policies.policy import KLEstimator, Optimizer, Schedule
-from bench.policies.scoring import check_head, score
-from bench.rollout import Player
-from tests.made_episodes import EqualsGold, Riddles
+from bench.episode import Episode, Problem, SamplingParams, TrainingSample
+from bench.models.config import Transformers
+from bench.models.interface import KLEstimator, OptimizerConfig, Schedule
+from bench.models.logprobs import check_head, compute_logprobs
+from bench.models.policy import TransformersPolicy
+from bench.rollout import RolloutWorker
+from tests.made_episodes import EqualsGold, Riddles, ask_again
 from tests.tiny_model import save_tiny_model
 
-SAMPLING = Sampling(temperature=1.0, max_tokens=8)
+SAMPLING = SamplingParams(temperature=1.0, max_tokens=8)
 
 
 @pytest.fixture
-def episodes(tiny_learner: Learner) -> list[Episode]:
+def episodes(tiny_learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
-    player = Player(Riddles(problems), EqualsGold(), seed=0)
-    return player.play(tiny_learner, problems, script=(Turn("Again?"),), sampling=SAMPLING, num_samples=3, label="test")
+    rollouts = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
+    return rollouts.rollout(
+        tiny_learner, problems, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, num_samples=3, seed_key="test"
+    )
 
 
-def begin(learner: Learner, rate: float = 1e-2) -> None:
-    learner.begin(Optimizer(learning_rate=rate), num_updates=10, kl_estimator=KLEstimator.exact)
+def begin(learner: TransformersPolicy, rate: float = 1e-2) -> None:
+    learner.begin(OptimizerConfig(learning_rate=rate), num_updates=10, kl_estimator=KLEstimator.exact)
 
 
-def test_sampled_logprobs_are_the_learners_own_token_by_token(tiny_learner: Learner, episodes: list[Episode]):
-    scores = score(tiny_learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
+def test_sampled_logprobs_are_the_learners_own_token_by_token(
+    tiny_learner: TransformersPolicy, episodes: list[Episode]
+):
+    scores = compute_logprobs(tiny_learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
     torch.testing.assert_close(scores.logprobs_N, scores.sampled_logprobs_N, atol=1e-4, rtol=0)
 
 
-def test_a_step_makes_rewarded_attempts_likelier(tiny_learner: Learner, episodes: list[Episode]):
+def test_a_step_makes_rewarded_attempts_likelier(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     begin(tiny_learner)
     chosen = episodes[0]
-    before = score(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
-    tiny_learner.update([Credit(chosen, (0.0, 1.0), (0.0, 0.0))])
-    after = score(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
-    second = before.places_N == 1
+    before = compute_logprobs(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
+    tiny_learner.update([TrainingSample(chosen, (0.0, 1.0), (0.0, 0.0))])
+    after = compute_logprobs(tiny_learner.model, None, [chosen], pad_id=0, estimator=KLEstimator.exact)
+    second = before.labels_N == before.labels.index("t2")
     assert after.logprobs_N[second].sum() > before.logprobs_N[second].sum()
 
 
-def test_greedy_output_changes_after_a_large_change_of_weights(tiny_learner: Learner, episodes: list[Episode]):
-    player = Player(Riddles([episodes[0].problem]), EqualsGold(), seed=0)
-    greedy = Sampling(temperature=0.0, max_tokens=8)
-    once = player.play(tiny_learner, [episodes[0].problem], script=(), sampling=greedy, label="a")[0]
+def test_greedy_output_changes_after_a_large_change_of_weights(
+    tiny_learner: TransformersPolicy, episodes: list[Episode]
+):
+    rollouts = RolloutWorker(Riddles([episodes[0].problem]), EqualsGold(), seed=0)
+    greedy = SamplingParams(temperature=0.0, max_tokens=8)
+    once = rollouts.rollout(
+        tiny_learner, [episodes[0].problem], next_turn=ask_again, num_attempts=1, sampling=greedy, seed_key="a"
+    )[0]
     begin(tiny_learner, rate=0.5)
-    tiny_learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    twice = player.play(tiny_learner, [episodes[0].problem], script=(), sampling=greedy, label="a")[0]
+    tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    twice = rollouts.rollout(
+        tiny_learner, [episodes[0].problem], next_turn=ask_again, num_attempts=1, sampling=greedy, seed_key="a"
+    )[0]
     assert once.token_ids != twice.token_ids
 
 
-def test_reset_brings_back_the_base_model_bit_for_bit(tiny_learner: Learner, episodes: list[Episode]):
+def test_reset_brings_back_the_base_model_bit_for_bit(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     base = {name: tensor.clone() for name, tensor in tiny_learner.model.state_dict().items()}
     begin(tiny_learner)
-    tiny_learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
     tiny_learner.reset()
     assert all(torch.equal(tensor, base[name]) for name, tensor in tiny_learner.model.state_dict().items())
 
 
-def test_a_reset_keeps_the_reference_that_was_loaded(tiny_learner: Learner, episodes: list[Episode]):
+def test_a_reset_keeps_the_reference_that_was_loaded(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     loaded, load = [], tiny_learner._load_base
     tiny_learner._load_base = lambda: loaded.append(load()) or loaded[-1]  # pyright: ignore[reportAttributeAccessIssue]
-    credits = [Credit(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
+    samples = [TrainingSample(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
     for _ in range(2):
         tiny_learner.reset()
         begin(tiny_learner)
-        tiny_learner.update(credits)
+        tiny_learner.update(samples)
     assert len(loaded) == 3  # one for each reset, and one reference
 
 
 def test_the_divergence_from_the_base_is_zero_before_the_first_step_and_not_after(
-    tiny_learner: Learner, episodes: list[Episode]
+    tiny_learner: TransformersPolicy, episodes: list[Episode]
 ):
     begin(tiny_learner)
-    credits = [Credit(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
-    assert tiny_learner.update(credits)["kl@t1"] == pytest.approx(0, abs=1e-5)
-    assert tiny_learner.update(credits)["kl@t1"] > 1e-4
+    samples = [TrainingSample(episode, (1.0, 1.0), (0.1, 0.1)) for episode in episodes]
+    assert tiny_learner.update(samples).kl["t1"] == pytest.approx(0, abs=1e-5)
+    assert tiny_learner.update(samples).kl["t1"] > 1e-4
 
 
-def test_saved_weights_come_back(tiny_learner: Learner, episodes: list[Episode], tmp_path: Path):
+def test_saved_weights_come_back(tiny_learner: TransformersPolicy, episodes: list[Episode], tmp_path: Path):
     begin(tiny_learner)
-    tiny_learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
     tiny_learner.save(tmp_path / "weights")
     trained = {name: tensor.clone() for name, tensor in tiny_learner.model.state_dict().items()}
     tiny_learner.reset()
@@ -92,71 +102,77 @@ def test_saved_weights_come_back(tiny_learner: Learner, episodes: list[Episode],
 
 
 def test_a_resumed_optimiser_steps_exactly_as_one_that_was_never_interrupted(
-    tiny_learner: Learner, episodes: list[Episode], tiny_model_folder: Path, tmp_path: Path
+    tiny_learner: TransformersPolicy, episodes: list[Episode], tiny_model_folder: Path, tmp_path: Path
 ):
-    credits = [Credit(episode, (1.0, -0.5), (0.1, 0.1)) for episode in episodes]
+    samples = [TrainingSample(episode, (1.0, -0.5), (0.1, 0.1)) for episode in episodes]
     begin(tiny_learner)
-    tiny_learner.update(credits)
+    tiny_learner.update(samples)
     tiny_learner.save_state(tmp_path)
-    tiny_learner.update(credits)
+    tiny_learner.update(samples)
     resumed = Transformers(path=str(tiny_model_folder), threads=1, device="cpu").build(str)
-    assert isinstance(resumed, Learner)
+    assert isinstance(resumed, TransformersPolicy)
     begin(resumed)
     resumed.restore_state(tmp_path)
-    resumed.update(credits)
+    resumed.update(samples)
     for name, tensor in tiny_learner.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name])
 
 
 def test_what_a_step_tells_of_itself_counts_only_tokens_that_carried_loss(
-    tiny_learner: Learner, episodes: list[Episode]
+    tiny_learner: TransformersPolicy, episodes: list[Episode]
 ):
     begin(tiny_learner)
-    told = tiny_learner.update([Credit(episode, (0.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    assert told["trained_tokens"] == sum(stop - start for episode in episodes for start, stop in episode.spans[1:])
-    assert {"loss", "grad_norm", "entropy@t1", "entropy@t2", "kl@t1", "logprob_drift@t2"} <= set(told)
+    told = tiny_learner.update([TrainingSample(episode, (0.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    assert told.trained_tokens == sum(stop - start for episode in episodes for start, stop in episode.spans[1:])
+    assert told.loss > 0
+    assert told.grad_norm > 0
+    assert set(told.kl) == set(told.entropy) == set(told.logprob_diff) == {"t1", "t2"}
 
 
-def test_an_update_without_episodes_is_refused(tiny_learner: Learner):
+def test_an_update_without_episodes_is_refused(tiny_learner: TransformersPolicy):
     begin(tiny_learner)
-    with pytest.raises(ValueError, match="at least one credit"):
+    with pytest.raises(ValueError, match="at least one sample"):
         tiny_learner.update([])
 
 
 def test_the_schedule_warms_up_and_then_falls_to_zero():
-    linear = Optimizer(learning_rate=1.0, schedule=Schedule.linear, warmup_updates=2)
+    linear = OptimizerConfig(learning_rate=1.0, schedule=Schedule.linear, warmup_updates=2)
     rates = [linear.rate_at(update, num_updates=6) for update in range(7)]
     assert rates == pytest.approx([0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0])
-    cosine = Optimizer(learning_rate=1.0, schedule=Schedule.cosine)
+    cosine = OptimizerConfig(learning_rate=1.0, schedule=Schedule.cosine)
     assert [cosine.rate_at(update, num_updates=4) for update in (0, 2, 4)] == pytest.approx([1.0, 0.5, 0.0])
 
 
-def moved(learner: Learner, episodes: list[Episode], optimizer: Optimizer, *, num_updates: int) -> list[torch.Tensor]:
+def moved(
+    learner: TransformersPolicy, episodes: list[Episode], optimizer: OptimizerConfig, *, num_updates: int
+) -> list[torch.Tensor]:
     """How far each update of a stage, and one after its end, moves each weight."""
     learner.begin(optimizer, num_updates=num_updates, kl_estimator=KLEstimator.exact)
     moves = []
     for _ in range(num_updates + 1):
         before = torch.nn.utils.parameters_to_vector(learner.model.parameters()).detach().clone()
-        learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+        learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
         moves.append((torch.nn.utils.parameters_to_vector(learner.model.parameters()) - before).detach().abs())
     return moves
 
 
-def test_weights_move_by_the_schedules_rate(tiny_learner: Learner, episodes: list[Episode]):
+def test_weights_move_by_the_schedules_rate(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     """Adam's first step moves a weight by the learning rate, whatever its gradient; at the rate 0 nothing moves."""
-    optimizer = Optimizer(learning_rate=0.08, schedule=Schedule.linear, warmup_updates=4)
+    optimizer = OptimizerConfig(learning_rate=0.08, schedule=Schedule.linear, warmup_updates=4)
     first, *_, beyond = moved(tiny_learner, episodes, optimizer, num_updates=5)
     assert first.max().item() == pytest.approx(0.02, rel=1e-3)
     assert beyond.max().item() == 0
 
 
-def test_a_gradient_is_cut_to_the_largest_norm_before_the_step(tiny_learner: Learner, episodes: list[Episode]):
+def test_a_gradient_is_cut_to_the_largest_norm_before_the_step(
+    tiny_learner: TransformersPolicy, episodes: list[Episode]
+):
     """Adam divides by a gradient's size plus `eps`: by 1 alone, where the gradient is small, as in plain descent."""
-    optimizer = Optimizer(learning_rate=100.0, eps=1.0, max_grad_norm=1e-3)
+    optimizer = OptimizerConfig(learning_rate=100.0, eps=1.0, max_grad_norm=1e-3)
     first, _ = moved(tiny_learner, episodes, optimizer, num_updates=1)
     assert first.norm().item() == pytest.approx(100.0 * 1e-3, rel=1e-2)
-    told = tiny_learner.update([Credit(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    assert told["grad_norm"] > 1e-2
+    told = tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    assert told.grad_norm > 1e-2
 
 
 def test_a_conversation_that_cannot_fit_the_context_is_refused_with_the_cure(tmp_path: Path):
@@ -166,7 +182,9 @@ def test_a_conversation_that_cannot_fit_the_context_is_refused_with_the_cure(tmp
         learner.check_can_play({"p": "What?"}, said=["Sure?"], max_tokens=40, key="model.max_tokens")
 
 
-def test_a_head_that_the_harness_would_misread_is_refused(tiny_learner: Learner, monkeypatch: pytest.MonkeyPatch):
+def test_a_head_that_the_harness_would_misread_is_refused(
+    tiny_learner: TransformersPolicy, monkeypatch: pytest.MonkeyPatch
+):
     check_head(tiny_learner.model)
     monkeypatch.setattr(tiny_learner.model.config, "final_logit_softcapping", 0.5, raising=False)
     with pytest.raises(ValueError, match="vocabulary head"):

@@ -1,31 +1,25 @@
 """Every method, as configured in conf/method/, optimises what the paper says: by enumeration, against closed forms.
 
-The stages of reinforcement methods and the credits of supervised ones are taken from the methods' own train(), as they
-hand them to the training loops.
+The stages are the methods' own, as they hand them to the training loops.
 """
 
 from __future__ import annotations
 
-import importlib
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 import pytest
 import torch
 
-from bench.catalogue import CONF, compose_plan
-from bench.episode import Credit, Episode
-from bench.methods.score import Score
-from bench.policies.policy import KLEstimator
-from bench.results import Run
-from bench.rollout import Ledger
-from bench.training.reinforce import Stage, assign
+from bench.episode import Episode, TrainingSample
+from bench.launch.catalogue import CONF, compose_plan
+from bench.models.interface import KLEstimator
+from bench.training.advantages import per_attempt
+from bench.training.imitate import imitation_sample
+from bench.training.reinforce import training_samples
+from bench.training.stages import BASE, PREVIOUS, Imitate, Reinforce, Stage
 from tests.enumeration import (
-    PROBLEM,
     conversations,
     enumerable_learner,
     expected_update,
@@ -33,10 +27,9 @@ from tests.enumeration import (
     objective_gradient,
     tiny_lm,
 )
-from tests.made_episodes import Riddles
+from tests.made_episodes import episode
 
 REFERENCE = tiny_lm(1)
-ONE_PROBLEM = ["training.rl.problems_per_step=1"]
 ALPHA, BETA1, BETA2 = 10.0, 0.01, 0.1  # Table 5, MATH
 
 
@@ -56,54 +49,28 @@ def shaped(row: Sequence[float]) -> float:
     return row[1] + ALPHA * (row[1] - row[0])
 
 
-@dataclass
-class Trained:
-    """What a method asked the training loops to do."""
-
-    stages: list[Stage] = field(default_factory=list)
-    imitated: list[list[Credit]] = field(default_factory=list)
-    starts: list[str] = field(default_factory=list)  # weights that were put back
+def stages_of(method: str, *overrides: str) -> list[Stage]:
+    """What the method trains, at the paper's scale."""
+    spec = compose_plan([f"method={method}", "training=paper", *overrides])
+    return [stage for stage in spec.stages if not isinstance(stage, Reinforce) or stage.num_steps]
 
 
-class EnumeratedPlayer:
-    """Plays every conversation once; attempts that are asked for singly come as first attempts of all of them."""
-
-    seed = 0
-    task = Riddles([PROBLEM])
-
-    def __init__(self) -> None:
-        self.ledger = Ledger()
-
-    def aside(self) -> EnumeratedPlayer:
-        return EnumeratedPlayer()
-
-    def play(self, *_: Any, **__: Any) -> list[Episode]:
-        return [each.episode for each in conversations(REFERENCE, REFERENCE)]
+def reinforced(method: str, *overrides: str) -> list[Reinforce]:
+    return [stage for stage in stages_of(method, *overrides) if isinstance(stage, Reinforce)]
 
 
-def train(method: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Trained:
-    """Run the method's own train() with the loops replaced by recorders."""
-    plan = compose_plan([f"method={method}", "training=paper", "training.sft.probe_every=0", *ONE_PROBLEM, *overrides])
-    chosen = plan.experiment.method
-    told = Trained()
-    for module in (
-        importlib.import_module(type(chosen).__module__),
-        importlib.import_module("bench.training.self_training"),
-    ):
-        if hasattr(module, "reinforce"):
-            monkeypatch.setattr(module, "reinforce", lambda *arguments: told.stages.append(arguments[-1]))
-        if hasattr(module, "fine_tune"):
-            monkeypatch.setattr(module, "fine_tune", lambda *arguments, **_: told.imitated.append(list(arguments[-1])))
-    policy = SimpleNamespace(save=lambda _: None, restore=lambda folder: told.starts.append(folder.parent.name))
-    policy.reset = lambda: told.starts.append("the base model")
-    policy.opening = lambda _: (0,)
-    policy.bridge = lambda *_, **__: (1,)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(plan.key, Path(folder))
-        monkeypatch.setattr(run, "save_training_data", lambda *_: None)
-        chosen.train(policy, EnumeratedPlayer(), run, plan.experiment.training)
-    told.stages = [stage for stage in told.stages if stage.num_steps]
-    return told
+def imitated(method: str, *overrides: str) -> list[Imitate]:
+    return [stage for stage in stages_of(method, *overrides) if isinstance(stage, Imitate)]
+
+
+def everything() -> list[Episode]:
+    """Every conversation that the enumerable policy can have, once."""
+    return [each.episode for each in conversations(REFERENCE, REFERENCE)]
+
+
+def chosen(stage: Imitate) -> list[TrainingSample]:
+    """What the stage learns from where every conversation was sampled once."""
+    return [imitation_sample(episode, stage) for episode in stage.choose(everything(), 0)]
 
 
 # For each reinforcement method, its stages' (reward of attempt 1, of attempt 2, KL coefficients).
@@ -122,26 +89,37 @@ EXPECTED = {
 CASES = [(method, number) for method, stages in EXPECTED.items() for number in range(len(stages))]
 
 
-def two_attempts(stage: Stage) -> Stage:
+def against(stage: Reinforce, one: Episode, other: Episode) -> TrainingSample:
+    """What `one` teaches in a group of two."""
+    return training_samples([one, other], stage, group_size=2)[0]
+
+
+def two_attempts(stage: Reinforce) -> Reinforce:
     """A one-attempt stage as one over two attempts whose second carries nothing: the enumeration has two."""
-    if len(stage.kl) == 2:
+    if stage.num_attempts == 2:
         return stage
-    return Stage(stage.name, num_steps=1, script=(), reward=lambda row: (row[0], 0.0), kl=(*stage.kl, 0.0))
+    return Reinforce(
+        name=stage.name,
+        num_steps=1,
+        reward=per_attempt(lambda row: (row[0], 0.0)),
+        kl_coefs=(*stage.kl_coefs, 0.0),
+    )
 
 
 @pytest.mark.parametrize(("method", "number"), CASES)
-def test_the_expected_update_of_every_stage_is_the_gradient_of_the_papers_objective(
-    method: str, number: int, monkeypatch: pytest.MonkeyPatch
-):
-    stages = train(method, monkeypatch).stages
+def test_the_expected_update_of_every_stage_is_the_gradient_of_the_papers_objective(method: str, number: int):
+    stages = reinforced(method)
     assert len(stages) == len(EXPECTED[method])
     stage = two_attempts(stages[number])
     reward1, reward2, kl = EXPECTED[method][number]
-    offline = bool(stage.first_attempts)
+    offline = stage.prefilled_fraction == 1
     assert offline == (method == "score_wo_online_turn1" and number == 1)
     learner = enumerable_learner(kl=KLEstimator.exact)
     updates = expected_update(
-        learner, REFERENCE, assign=lambda one, other: assign([one, other], stage, samples=2)[0], offline=offline
+        learner,
+        REFERENCE,
+        assign=partial(against, stage),
+        offline=offline,
     )
     gradients = objective_gradient(
         learner, REFERENCE, rewards=(reward1, reward2 or nothing), kl=(kl[0], kl[-1]), offline=offline
@@ -151,15 +129,13 @@ def test_the_expected_update_of_every_stage_is_the_gradient_of_the_papers_object
 
 
 @pytest.mark.parametrize(("method", "number"), [("score", 0), ("score", 1), ("score_wo_online_turn1", 1)])
-def test_so_it_is_with_the_rewards_and_the_divergences_of_two_samples_compared(
-    method: str, number: int, monkeypatch: pytest.MonkeyPatch
-):
-    stage = two_attempts(train(method, monkeypatch).stages[number])
+def test_so_it_is_with_the_rewards_and_the_divergences_of_two_samples_compared(method: str, number: int):
+    stage = two_attempts(reinforced(method)[number])
     reward1, reward2, kl = EXPECTED[method][number]
-    offline = bool(stage.first_attempts)
+    offline = stage.prefilled_fraction == 1
     learner = enumerable_learner(kl=KLEstimator.exact)
     updates = expected_update_of_pairs(
-        learner, REFERENCE, assign=lambda pair: assign(pair, stage, samples=2), offline=offline
+        learner, REFERENCE, assign=lambda pair: training_samples(pair, stage, group_size=2), offline=offline
     )
     gradients = objective_gradient(
         learner, REFERENCE, rewards=(reward1, reward2 or nothing), kl=(kl[0], kl[-1]), offline=offline
@@ -173,18 +149,18 @@ def test_so_it_is_with_the_rewards_and_the_divergences_of_two_samples_compared(
     [("star", [(0.0, 1.0)]), ("star_plus", [(0.0, 1.0), (1.0, 1.0)]), ("score_star_stage2", [(0.0, 1.0), (1.0, 1.0)])],
 )
 def test_star_imitates_the_second_attempt_of_what_it_keeps_and_nothing_else(
-    method: str, kept: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch
+    method: str, kept: list[tuple[float, float]]
 ):
-    told = train(method, monkeypatch)
-    assert len(told.imitated) == 3
-    everything = EnumeratedPlayer().play()
-    usable = [e for e in everything if e.rewards in kept and not e.attempts[-1].completion.truncated]
-    for credits in told.imitated:
-        assert [credit.episode for credit in credits] == usable
-        assert {credit.weights for credit in credits} == {(0.0, 1.0)}
-        assert {credit.kl for credit in credits} == {(0.0, 0.0)}
+    iterations = imitated(method)
+    assert len(iterations) == 3
+    usable = [e for e in everything() if e.rewards in kept and not e.attempts[-1].completion.truncated]
+    for stage in iterations:
+        samples = chosen(stage)
+        assert [sample.episode for sample in samples] == usable
+        assert {sample.advantages for sample in samples} == {(0.0, 1.0)}
+        assert {sample.kl_coefs for sample in samples} == {(0.0, 0.0)}
     learner = enumerable_learner(kl=KLEstimator.exact)
-    learner.backward(told.imitated[0])
+    learner.backward(chosen(iterations[0]))
     loss = sum(-each.logprobs[1] for each in conversations(learner.model, REFERENCE) if each.episode in usable)
     expected = torch.autograd.grad(cast(torch.Tensor, loss) / len(usable), list(learner.model.parameters()))
     for parameter, gradient in zip(learner.model.parameters(), expected, strict=True):
@@ -193,36 +169,36 @@ def test_star_imitates_the_second_attempt_of_what_it_keeps_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("method", "override", "starts"),
+    ("method", "overrides", "starts"),
     [
-        ("star", "method.continue_training=false", ["the base model"] * 3),
-        ("star", "method.continue_training=true", []),
-        ("score_star_stage2", "method.num_iterations=3", ["after_stage1"] * 3),
-        ("pair_sft", "method.keep_correct=false", []),
-        ("score", "method.alpha=10", []),
+        ("star", ["method.continue_training=false"], [BASE] * 3),
+        ("star", ["method.continue_training=true"], [PREVIOUS] * 3),
+        ("score_star_stage2", [], ["stage1"] * 3),
+        ("pair_sft", [], [PREVIOUS]),
+        ("score", [], []),
     ],
 )
 def test_iterations_of_star_start_from_the_base_model_and_after_stage_1_from_its_weights(
-    method: str, override: str, starts: list[str], monkeypatch: pytest.MonkeyPatch
+    method: str, overrides: list[str], starts: list[str]
 ):
-    assert train(method, monkeypatch, override).starts == starts
+    assert [stage.start_from for stage in imitated(method, *overrides)] == starts
 
 
 @pytest.mark.parametrize(("method", "firsts"), [("pair_sft", {0.0}), ("pair_sft_plus", {0.0, 1.0})])
 def test_pair_sft_pairs_first_attempts_with_any_whole_correct_response_to_the_same_problem(
-    method: str, firsts: set[float], monkeypatch: pytest.MonkeyPatch
+    method: str, firsts: set[float]
 ):
-    (credits,) = train(method, monkeypatch).imitated
-    everything = EnumeratedPlayer().play()
-    attempts = [attempt for episode in everything for attempt in episode.attempts]
+    (stage,) = imitated(method)
+    samples = chosen(stage)
+    attempts = [attempt for episode in everything() for attempt in episode.attempts]
     correct = {a.completion.text for a in attempts if a.correct and not a.completion.truncated}
-    assert len(credits) == sum(episode.rewards[0] in firsts for episode in everything)
-    assert {credit.episode.rewards for credit in credits} == {(value, 1.0) for value in firsts}
-    assert {credit.episode.attempts[1].completion.text for credit in credits} == correct
-    assert {credit.weights for credit in credits} == {(0.0, 1.0)}
-    for credit in credits:
-        start, stop = credit.episode.spans[1]
-        assert credit.episode.token_ids[start:stop] == credit.episode.attempts[1].completion.token_ids
+    assert len(samples) == sum(episode.rewards[0] in firsts for episode in everything())
+    assert {sample.episode.rewards for sample in samples} == {(value, 1.0) for value in firsts}
+    assert {sample.episode.attempts[1].completion.text for sample in samples} == correct
+    assert {sample.advantages for sample in samples} == {(0.0, 1.0)}
+    for sample in samples:
+        start, stop = sample.episode.spans[1]
+        assert sample.episode.token_ids[start:stop] == sample.episode.attempts[1].completion.token_ids
 
 
 def test_every_trained_method_in_conf_has_its_objective_proven_here():
@@ -231,7 +207,7 @@ def test_every_trained_method_in_conf_has_its_objective_proven_here():
     assert {path.stem for path in (CONF / "method").glob("*.yaml")} == {*EXPECTED, *supervised, *untrained}
 
 
-def variance(stage: Stage, *, seed: int) -> float:
+def variance(stage: Reinforce, *, seed: int) -> float:
     """Σ of the variances of the gradient's entries for one sample against one other, by enumeration."""
     learner = enumerable_learner(kl=KLEstimator.exact, seed=seed)
     played = conversations(learner.model, REFERENCE)
@@ -248,24 +224,16 @@ def variance(stage: Stage, *, seed: int) -> float:
             for logprob in each.logprobs
         ]
         for other, q in others.values():
-            weights = assign([each.episode, other], stage, samples=2)[0].weights
-            gradient = weights[0] * scores[0] + weights[1] * scores[1]
+            first, second = against(stage, each.episode, other).advantages
+            gradient = first * scores[0] + second * scores[1]
             mean, square = mean + p * q * gradient, square + p * q * gradient.square()
     return float((square - cast(torch.Tensor, mean).square()).sum())
 
 
 def test_the_residual_baseline_has_the_same_expectation_and_less_variance():
-    def stage_of(baseline: str) -> Stage:
-        score = compose_plan(["method=score", f"method.baseline={baseline}"]).experiment.method
-        assert isinstance(score, Score)
-        return score._stages(EnumeratedPlayer.task, num_steps=2, offline={})[-1]
-
-    plain, residual = stage_of("loo"), stage_of("loo_residual")
+    plain, residual = (reinforced("score", f"method.baseline={baseline}")[-1] for baseline in ("loo", "loo_residual"))
     learner = enumerable_learner(kl=KLEstimator.exact)
-    expectations = [
-        expected_update(learner, REFERENCE, assign=lambda one, other, s=stage: assign([one, other], s, samples=2)[0])
-        for stage in (plain, residual)
-    ]
+    expectations = [expected_update(learner, REFERENCE, assign=partial(against, stage)) for stage in (plain, residual)]
     for one, other in zip(*expectations, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
     ratios = [variance(plain, seed=seed) / variance(residual, seed=seed) for seed in (2, 3, 4)]
@@ -273,10 +241,10 @@ def test_the_residual_baseline_has_the_same_expectation_and_less_variance():
     assert min(ratios) > 1.1
 
 
-def test_three_attempts_train_stage_one_once_per_correction(monkeypatch: pytest.MonkeyPatch):
-    stages = train("score", monkeypatch, "method.num_attempts=3", "training.rl.num_steps=9").stages
+def test_three_attempts_train_stage_one_once_per_correction():
+    stages = reinforced("score", "method.num_attempts=3", "training.rl.num_steps=9")
     assert [stage.name for stage in stages] == ["stage1a", "stage1b", "stage2"]
-    assert [stage.kl for stage in stages] == [(BETA2, BETA1), (BETA2, BETA2, BETA1), (BETA1,) * 3]
-    assert [len(stage.script) for stage in stages] == [1, 2, 2]
+    assert [stage.kl_coefs for stage in stages] == [(BETA2, BETA1), (BETA2, BETA2, BETA1), (BETA1,)]
+    assert [stage.num_attempts for stage in stages] == [2, 3, 3]
     assert sum(stage.num_steps for stage in stages) == 9
-    assert stages[-1].reward((0.0, 1.0, 0.0)) == (0.0, 11.0, -10.0)
+    assert stages[-1].reward(episode((0.0, 1.0, 0.0))) == (0.0, 11.0, -10.0)

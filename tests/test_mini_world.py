@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from bench.tasks.mini import world
-from bench.training import pretrain
+from bench.mini import math_world as world
+from bench.mini import pretrain
 
 PROMPTS = pretrain.Prompts.load(pretrain.TASK)
 FRESH = pretrain.build_tokenizer(PROMPTS)
@@ -83,7 +83,7 @@ def test_ids_are_stable_and_carry_the_split():
 
 def test_every_process_draws_the_same_problems():
     program = (
-        "import hashlib; from bench.tasks.mini import world;"
+        "import hashlib; from bench.mini import math_world as world;"
         "print(hashlib.sha256(repr([world.problems(s) for s in world.SPLIT_SIZES]).encode()).hexdigest())"
     )
     here = hashlib.sha256(repr([world.problems(split) for split in world.SPLIT_SIZES]).encode()).hexdigest()

@@ -2,10 +2,10 @@
 
 import threading
 
-from bench.episode import Request, Sampling
-from bench.policies import generation
-from bench.policies.learner import Learner
-from bench.policies.pace import Pace, shown
+from bench.episode import Request, SamplingParams
+from bench.models import sampler as generation
+from bench.models.pace import Pace, shown
+from bench.models.policy import TransformersPolicy
 
 
 def test_a_line_shows_replies_tokens_pace_and_time_left():
@@ -33,7 +33,7 @@ def test_the_first_line_comes_after_five_seconds_and_then_one_every_ten():
     assert len(said) == 3
 
 
-def test_sampling_counts_what_it_draws(tiny_learner: Learner, monkeypatch):
+def test_sampling_counts_what_it_draws(tiny_learner: TransformersPolicy, monkeypatch):
     paces: list[Pace] = []
 
     def listen(pace: Pace):
@@ -41,8 +41,8 @@ def test_sampling_counts_what_it_draws(tiny_learner: Learner, monkeypatch):
         return shown(pace)
 
     monkeypatch.setattr(generation, "shown", listen)
-    asked = [Request(tiny_learner.opening(str(seed)), seed, "p", 0, 0) for seed in range(6)]
-    replies = tiny_learner.generate(asked, Sampling(max_tokens=12))
+    asked = [Request(tiny_learner.prompt_ids(str(seed)), seed, "p", 0, 0) for seed in range(6)]
+    replies = tiny_learner.generate(asked, SamplingParams(max_tokens=12))
     (pace,) = paces
     assert (pace.num_rows, pace.rows_done) == (6, 6)
     assert pace.tokens == pace.tokens_done == sum(len(reply.token_ids) for reply in replies)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.catalogue import compose_plan
 from bench.episode import Problem
+from bench.launch.catalogue import compose_plan
+from bench.methods.star import deal
 from bench.training.collection import samples_of
-from bench.training.self_training import dealt
 
 
 @pytest.fixture
@@ -19,24 +19,25 @@ def table5(shared_data: Path) -> dict:
 @pytest.mark.parametrize(("task", "column"), [("math", "math"), ("mbpp", "mbpp"), ("humaneval", "mbpp")])
 def test_the_values_of_table_5_are_what_score_trains_with(task: str, column: str, table5: dict):
     plan = compose_plan(["method=score", f"task={task}", "model=transformers", "model.path=some/model"])
-    score, rl, printed = plan.experiment.method, plan.experiment.training.rl, table5[column]
+    training, printed = plan.experiment.training, table5[column]
+    rl = training.rl
     assert rl.optimizer.learning_rate == printed["lr"]
     assert rl.num_steps == printed["steps"]
-    assert rl.problems_per_step * rl.samples_per_problem == printed["batch_size"]
+    assert rl.conversations_per_step == printed["batch_size"]
     assert rl.sampling.temperature == printed["temperature"]
-    assert (score.alpha, score.beta1, score.beta2) == (printed["alpha"], printed["beta1"], printed["beta2"])
+    assert (training.alpha, training.beta1, training.beta2) == (printed["alpha"], printed["beta1"], printed["beta2"])
 
 
 @pytest.mark.parametrize("model", [["model=mini"], ["model=transformers", "model.path=some/model"]], ids=str)
 @pytest.mark.parametrize("task", ["math", "mbpp"])
 def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: str, model: list[str]):
     training = compose_plan([f"task={task}", *model]).experiment.training
-    reinforced = training.rl.num_steps * training.rl.problems_per_step * training.rl.samples_per_problem
+    reinforced = training.rl.num_steps * training.rl.conversations_per_step
     for num_problems in (371, 1200, 12_000):
-        assert training.collected(num_problems) == reinforced
+        assert training.num_conversations(num_problems) == reinforced
         assert training.budget_missed(num_problems) is None
         for num_iterations in (1, 2, 3, 7):
-            shares = dealt(reinforced, num_problems=num_problems, num_iterations=num_iterations)
+            shares = deal(reinforced, num_problems=num_problems, num_iterations=num_iterations)
             assert len(shares) == num_iterations
             assert sum(shares) == reinforced
 
@@ -52,7 +53,7 @@ def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: 
     ],
 )
 def test_the_budget_is_dealt_to_iterations_in_whole_samples_of_each_problem(num_conversations: int, shares: list[int]):
-    assert dealt(num_conversations, num_problems=1200, num_iterations=3) == shares
+    assert deal(num_conversations, num_problems=1200, num_iterations=3) == shares
 
 
 def test_each_problem_is_sampled_equally_often_but_for_a_random_part_that_is_sampled_once_more():
@@ -78,15 +79,15 @@ def test_a_number_of_samples_that_misses_the_budget_is_told_in_one_line_while_pl
 
 def test_updates_of_imitation_are_as_many_as_are_set_and_part_of_them_after_stage_one():
     training = compose_plan(["training.sft.num_updates=30"]).experiment.training
-    assert (training.imitation_updates(share=1.0), training.imitation_updates(share=0.5)) == (30, 15)
-    assert compose_plan([]).experiment.training.imitation_updates(share=1.0) is None
+    assert (training.imitation_updates(), training.imitation_updates(num_steps=training.rl.num_steps // 2)) == (30, 15)
+    assert compose_plan([]).experiment.training.imitation_updates() is None
 
 
 def test_supervised_methods_learn_with_reinforcements_rate_and_batch_at_the_papers_scale():
     for task in ("math", "mbpp", "humaneval"):
         training = compose_plan([f"task={task}", "training=paper"]).experiment.training
         assert training.sft.optimizer.learning_rate == training.rl.optimizer.learning_rate
-        assert training.sft.batch_size == training.rl.problems_per_step * training.rl.samples_per_problem
+        assert training.sft.batch_size == training.rl.conversations_per_step
 
 
 def test_the_ablations_differ_from_score_in_one_value_each():
@@ -100,8 +101,8 @@ def test_the_ablations_differ_from_score_in_one_value_each():
         for name in ("score_stage1", "score_wo_stage1", "score_wo_reward_shaping", "score_wo_online_turn1")
     }
     assert differing == {
-        "score_stage1": {"stage1_fraction"},
-        "score_wo_stage1": {"stage1_fraction"},
-        "score_wo_reward_shaping": {"alpha"},
+        "score_stage1": {"stage2"},
+        "score_wo_stage1": {"stage1"},
+        "score_wo_reward_shaping": {"reward_shaping"},
         "score_wo_online_turn1": {"offline_fraction"},
     }

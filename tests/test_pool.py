@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.announce import closing, opening
-from bench.catalogue import compose_plan
-from bench.experiment import Plan, conduct
-from bench.forecast import Forecast, makespan
+from bench.conduct import conduct
+from bench.experiment import RunSpec
 from bench.grading.verifier import Grading
+from bench.launch.announce import closing, opening
+from bench.launch.catalogue import compose_plan
+from bench.launch.forecast import Forecast, makespan
+from bench.launch.pool import environment_of
+from bench.launch.slots import Slot, Slots
 from bench.machine import visible_gpus
-from bench.policies.models import Transformers
-from bench.pool import environment_of
-from bench.slots import Slot, Slots
+from bench.models.config import Transformers
 from bench.status import Status, Work, training_left
 from tests.test_experiment import scripted
 
@@ -24,7 +25,7 @@ def nothing(_: Sequence[str]) -> str:
     return ""
 
 
-def planned(results: Path, *overrides: str) -> Plan:
+def planned(results: Path, *overrides: str) -> RunSpec:
     return compose_plan([f"results={results}", "tracking=none", *overrides])
 
 
@@ -111,7 +112,7 @@ def test_graders_take_as_many_workers_as_they_are_given():
 class Simulated:
     """A training of 3,000 conversations that takes its time; says where it stands as a real one does."""
 
-    plan: Plan
+    plan: RunSpec
     forecast: Forecast
     now: float = 0.0
     sampled: int = 0
@@ -180,7 +181,7 @@ def test_nothing_is_guessed_before_a_pace_is_known_and_waiting_runs_count(tmp_pa
     assert forecast.seconds_left([planned(tmp_path, "method=base", "seed=1")]) == 15
 
 
-def trained(forecast: Forecast, plan: Plan, clock: list[float], *, step: float, evaluate: float) -> None:
+def trained(forecast: Forecast, plan: RunSpec, clock: list[float], *, step: float, evaluate: float) -> None:
     """A whole run: 2 s to load, 100 pieces of each kind at so many seconds a piece, 3 s to end."""
     forecast.start(plan)
     clock[0] += 2.0
@@ -198,7 +199,7 @@ def test_an_evaluations_pace_is_not_taken_for_trainings(tmp_path: Path):
     clock = [0.0]
     forecast = Forecast(places=1, clock=lambda: clock[0])
     trained(forecast, planned(tmp_path, "method=score"), clock, step=10.0, evaluate=0.01)
-    other = planned(tmp_path, "method=score", "seed=1", "method.alpha=5", "variant=other")
+    other = planned(tmp_path, "method=score", "seed=1", "training.alpha=5", "variant=other")
     forecast.start(other)
     forecast.tell(other, Status("stage1", 0, 1, Work.step, {Work.step: 100, Work.evaluate: 100}))
     assert forecast.seconds_left([]) == pytest.approx(1001 + 3)
@@ -228,9 +229,9 @@ def test_earlier_runs_of_other_methods_in_the_same_folder_give_the_first_estimat
     manifest = {"evaluation": "greedy", "seconds": 50.0, "num_rows": 500, "training_seconds": 768.0}
     folder = planned(tmp_path, "method=star").key.folder(tmp_path) / "greedy"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"budget": {"sampled_episodes": 3840}}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"usage": {"sampled_episodes": 3840}}))
     rl = plan.experiment.training.rl
-    conversations = rl.num_steps * rl.problems_per_step * rl.samples_per_problem
+    conversations = rl.num_steps * rl.conversations_per_step
     assert Forecast(places=1).seconds_left([plan]) == pytest.approx(50 + conversations * 768 / 3840)
 
 

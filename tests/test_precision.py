@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from bench.episode import Credit, Episode, Problem, Sampling, Turn
-from bench.policies.learner import Learner
-from bench.policies.models import Precision, Transformers
-from bench.policies.policy import KLEstimator, Optimizer
-from bench.policies.scoring import score
-from bench.rollout import Player
-from tests.made_episodes import EqualsGold, Riddles
+from bench.episode import Episode, Problem, SamplingParams, TrainingSample
+from bench.models.config import Precision, Transformers
+from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.models.logprobs import compute_logprobs
+from bench.models.policy import TransformersPolicy
+from bench.rollout import RolloutWorker
+from tests.made_episodes import EqualsGold, Riddles, ask_again
 from tests.tiny_model import FAMILIES, save_tiny_model
 
 # Sampler and learner run one model over other batches, with and without a cache. How far their log-probabilities may be
@@ -39,40 +39,44 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: save_tiny_model(tmp_path_factory.mktemp("family") / family, family=family) for family in FAMILIES}
 
 
-def built(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384) -> Learner:
+def built(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384) -> TransformersPolicy:
     attention = "eager" if folder.name == "gemma2" else "sdpa"
     model = Transformers(
         path=str(folder), dtype=dtype, attention=attention, threads=1, device="cpu", train_batch_tokens=batch_tokens
     )
-    return cast(Learner, model.build(str))
+    return cast(TransformersPolicy, model.build(str))
 
 
-def begun(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384, rate: float = 1e-2) -> Learner:
+def begun(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384, rate: float = 1e-2) -> TransformersPolicy:
     learner = built(folder, dtype, batch_tokens=batch_tokens)
-    learner.begin(Optimizer(learning_rate=rate), num_updates=300, kl_estimator=KLEstimator.exact)
+    learner.begin(OptimizerConfig(learning_rate=rate), num_updates=300, kl_estimator=KLEstimator.exact)
     return learner
 
 
-def played(learner: Learner) -> list[Episode]:
+def played(learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
-    player = Player(Riddles(problems), EqualsGold(), seed=0)
-    sampling = Sampling(temperature=1.0, max_tokens=8)
-    return player.play(learner, problems, script=(Turn("Again?"),), sampling=sampling, num_samples=3, label="test")
+    rollouts = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
+    sampling = SamplingParams(temperature=1.0, max_tokens=8)
+    return rollouts.rollout(
+        learner, problems, next_turn=ask_again, num_attempts=2, sampling=sampling, num_samples=3, seed_key="test"
+    )
 
 
-def credited(episodes: list[Episode], *, kl: float = 0.1) -> list[Credit]:
-    return [Credit(episode, (1.0, -0.5) if i % 2 else (-1.0, 0.5), (kl, kl)) for i, episode in enumerate(episodes)]
+def as_samples(episodes: list[Episode], *, kl: float = 0.1) -> list[TrainingSample]:
+    return [
+        TrainingSample(episode, (1.0, -0.5) if i % 2 else (-1.0, 0.5), (kl, kl)) for i, episode in enumerate(episodes)
+    ]
 
 
-def weights(learner: Learner) -> dict[str, torch.Tensor]:
+def weights(learner: TransformersPolicy) -> dict[str, torch.Tensor]:
     """What the optimiser moves."""
     return {name: weight.clone() for name, weight in learner._weights().state_dict().items()}
 
 
-def gradient(learner: Learner, credits: list[Credit]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, samples: list[TrainingSample]) -> torch.Tensor:
     for weight in learner._weights():
         weight.grad = None
-    learner.backward(credits)
+    learner.backward(samples)
     return torch.cat([weight.grad.flatten() for weight in learner._weights() if weight.grad is not None])
 
 
@@ -84,13 +88,13 @@ def test_sampled_logprobs_are_the_learners_before_and_after_an_update(
     learner = begun(folders[family], dtype)
     for _ in range(2):
         episodes = played(learner)
-        scores = score(learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
+        scores = compute_logprobs(learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
         apart_N = (scores.logprobs_N - scores.sampled_logprobs_N).abs()
         assert scores.logprobs_N.dtype == torch.float32
         largest, mean = APART[dtype, family]
         assert apart_N.max() < largest
         assert apart_N.mean() < mean
-        learner.update(credited(episodes))
+        learner.update(as_samples(episodes))
 
 
 @DTYPE
@@ -99,16 +103,16 @@ def test_policy_and_reference_are_one_function_before_the_first_update(
     folders: dict[str, Path], family: str, dtype: Precision
 ):
     learner = begun(folders[family], dtype)
-    credits = credited(played(learner))
-    assert learner.update(credits)["kl@t2"] == pytest.approx(0, abs=1e-5)
-    assert learner.update(credits)["kl@t2"] > 1e-4
+    samples = as_samples(played(learner))
+    assert learner.update(samples).kl["t2"] == pytest.approx(0, abs=1e-5)
+    assert learner.update(samples).kl["t2"] > 1e-4
 
 
 @FAMILY
 def test_a_gradient_in_bfloat16_points_where_float32s_does(folders: dict[str, Path], family: str):
     exact, rounded = (begun(folders[family], dtype) for dtype in Precision)
-    credits = credited(played(exact))
-    one, other = gradient(exact, credits), gradient(rounded, credits)
+    samples = as_samples(played(exact))
+    one, other = gradient(exact, samples), gradient(rounded, samples)
     assert other.dtype == torch.float32
     # Products are rounded by 2^-9 of logits of up to ten; on weights of a real size 200 steps agree to 0.999 (below).
     assert torch.cosine_similarity(one, other, dim=0) > 0.98
@@ -121,7 +125,7 @@ def test_saved_weights_come_back_and_transformers_reads_them(
     folders: dict[str, Path], family: str, dtype: Precision, tmp_path: Path
 ):
     learner = begun(folders[family], dtype)
-    learner.update(credited(played(learner)))
+    learner.update(as_samples(played(learner)))
     learner.save(tmp_path)
     trained, sampled = weights(learner), {name: w.clone() for name, w in learner.model.state_dict().items()}
     again = built(folders[family], dtype)
@@ -139,13 +143,13 @@ def test_a_resumed_learner_steps_exactly_as_one_that_was_never_interrupted(
     folders: dict[str, Path], family: str, dtype: Precision, tmp_path: Path
 ):
     learner = begun(folders[family], dtype, rate=1e-4)
-    credits = credited(played(learner))
-    learner.update(credits)
+    samples = as_samples(played(learner))
+    learner.update(samples)
     learner.save_state(tmp_path)
     resumed = begun(folders[family], dtype, rate=1e-4)
     resumed.restore_state(tmp_path)
     for each in (learner, resumed):
-        each.update(credits)
+        each.update(samples)
     assert all(torch.equal(weight, weights(learner)[name]) for name, weight in weights(resumed).items())
 
 
@@ -153,18 +157,18 @@ def test_a_resumed_learner_steps_exactly_as_one_that_was_never_interrupted(
 @FAMILY
 def test_borders_of_micro_batches_change_nothing(folders: dict[str, Path], family: str, dtype: Precision):
     whole, parts = (begun(folders[family], dtype, batch_tokens=size) for size in (16_384, 200))
-    credits = credited(played(whole))
+    samples = as_samples(played(whole))
     for learner in (whole, parts):  # so that the KL is not zero
-        learner.update(credits)
+        learner.update(samples)
     parts._weights().load(whole._weights().state_dict())
-    one, other = gradient(whole, credits), gradient(parts, credits)
+    one, other = gradient(whole, samples), gradient(parts, samples)
     # In bfloat16 each micro-batch's part of the gradient is rounded by itself.
     assert (one - other).norm() < (1e-4 if dtype is Precision.float32 else 2e-2) * one.norm()
 
 
 def test_tied_embeddings_stay_tied_in_bfloat16(folders: dict[str, Path]):
     learner = begun(folders["qwen2"], Precision.bfloat16)
-    learner.update(credited(played(learner)))
+    learner.update(as_samples(played(learner)))
     named = learner.model.state_dict()
     embeddings, head = named["model.embed_tokens.weight"], named["lm_head.weight"]
     assert head.dtype == torch.float32
@@ -175,7 +179,7 @@ def test_tied_embeddings_stay_tied_in_bfloat16(folders: dict[str, Path]):
 
 def test_an_evaluation_in_bfloat16_holds_no_float32_weights_but_the_heads(folders: dict[str, Path]):
     learner = begun(folders["llama"], Precision.bfloat16)
-    learner.update(credited(played(learner)))
+    learner.update(as_samples(played(learner)))
     learner.end()
     assert learner._masters is None
     wide = {name for name, weight in learner.model.named_parameters() if weight.dtype != torch.bfloat16}
@@ -185,14 +189,14 @@ def test_an_evaluation_in_bfloat16_holds_no_float32_weights_but_the_heads(folder
 def displacement(folder: Path, dtype: Precision) -> torch.Tensor:
     """What 200 steps at the paper's rate do to the weights, in one vector."""
     learner = begun(folder, dtype, rate=5e-6)
-    credits = credited(played(begun(folder, Precision.float32)), kl=0.01)
+    samples = as_samples(played(begun(folder, Precision.float32)), kl=0.01)
     before = vector(learner)
     for _ in range(200):
-        learner.update(credits)
+        learner.update(samples)
     return vector(learner) - before
 
 
-def vector(learner: Learner) -> torch.Tensor:
+def vector(learner: TransformersPolicy) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in learner._weights()])
 
 

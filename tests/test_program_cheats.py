@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.episode import Grade, Problem, UnitTests
-from bench.grading.programs import ProgramVerifier
-from bench.grading.sandbox import UnsafeHostError, require_isolation
+from bench.grading.programs.verifier import ProgramVerifier
+from bench.grading.sandbox.confinement import UnsafeHostError, require_isolation
 from bench.grading.verifier import Grading
 
 CHEATS = sorted((Path(__file__).parent / "cheats").glob("*.py"))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.grading.plain_data import MAX_FRAME, NotPlainError, decode, encode, frame, unframe
+from bench.grading.sandbox.plain_data import MAX_FRAME, NotPlainError, decode, encode, frame, unframe
 
 
 def refuse(*_: object) -> NoReturn:

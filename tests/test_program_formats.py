@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.episode import UnitTests
-from bench.grading.formats import humaneval_tests, load_unit_tests, mbpp_tests
+from bench.grading.programs.formats import humaneval_tests, load_unit_tests, mbpp_tests
 
 HUMANEVAL = {
     "task_id": "HumanEval/7",

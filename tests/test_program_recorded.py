@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bench.episode import Grade, Problem, UnitTests, Verdict
-from bench.grading.formats import humaneval_tests, load_unit_tests, mbpp_tests
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.formats import humaneval_tests, load_unit_tests, mbpp_tests
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 
 EVERY = 30  # a test that is not slow grades every so-manieth program

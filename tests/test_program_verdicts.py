@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.episode import Grade, Problem, UnitTests, Verdict
-from bench.grading import programs
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs import verifier as programs
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 
 

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from bench import provenance as provenance_module
-from bench.catalogue import compose_plan
-from bench.experiment import conduct
-from bench.provenance import session, sessions
-from bench.results import find_runs
+from bench.conduct import conduct
+from bench.launch.catalogue import compose_plan
+from bench.runs import provenance as provenance_module
+from bench.runs.finished import find_runs
+from bench.runs.provenance import session, sessions
 
-QUICK = ["training.rl.num_steps=2", "training.rl.problems_per_step=2", "training.rl.window=2", "task.num_test=2"]
+QUICK = [
+    "training.rl.num_steps=2",
+    "training.rl.problems_per_step=2",
+    "training.rl.checkpoint_every=2",
+    "task.num_test=2",
+]
 QUICK += ["model=scripted", "model.replies=[a]", "tracking=none", "method=score"]
 
 
@@ -46,10 +51,10 @@ def test_an_evaluation_on_another_machine_still_says_where_the_weights_were_trai
     monkeypatch.setattr(provenance_module.platform, "node", lambda: "laptop")
     conduct(compose_plan([*QUICK, f"results={tmp_path}", "evaluation=[greedy,ten_attempts]"]))
     first, later = (run.manifest(name) for name in ("greedy", "ten_attempts"))
-    assert (first["host"], later["host"]) == ("trainer", "laptop")
-    assert [entry["host"] for entry in later["training_sessions"]] == ["trainer"]
-    assert first["start"] <= first["end"] <= later["start"]
-    assert later["template"] == {"kind": "characters"}
+    assert (first.provenance["host"], later.provenance["host"]) == ("trainer", "laptop")
+    assert [entry["host"] for entry in later.training_sessions] == ["trainer"]
+    assert first.start <= first.end <= later.start
+    assert later.renderer == {"kind": "characters"}
 
 
 def test_what_failed_before_it_produced_anything_leaves_no_session_to_another_configuration(tmp_path: Path):
@@ -60,6 +65,6 @@ def test_what_failed_before_it_produced_anything_leaves_no_session_to_another_co
         if path.name not in ("config.json", "inputs.json", "sessions.jsonl"):
             path.unlink() if path.is_file() else [each.unlink() for each in path.rglob("*") if each.is_file()]
             path.rmdir() if path.is_dir() else None
-    conduct(compose_plan([*QUICK, "method.alpha=3", f"results={tmp_path}"]))
-    assert json.loads((run.path / "config.json").read_text())["method"]["alpha"] == 3
+    conduct(compose_plan([*QUICK, "training.alpha=3", f"results={tmp_path}"]))
+    assert json.loads((run.path / "config.json").read_text())["training"]["alpha"] == 3
     assert len(sessions(run.path / "sessions.jsonl")) == 1

@@ -13,7 +13,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bench import report
-from bench.catalogue import compose_plan
+from bench.launch.catalogue import compose_plan
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +61,9 @@ def test_every_experiment_in_the_readme_composes(line: str):
     # A launcher is an extra that need not be installed here; it changes where jobs run, not what they are.
     methods = ",".join(sorted(file.stem for file in (ROOT / "conf" / "method").glob("*.yaml")))
     overrides = [
-        word.replace("glob(*)", methods) for word in shlex.split(line) if word != "-m" and not word.startswith("hydra/")
+        word.replace("glob(*)", methods)
+        for word in shlex.split(line)
+        if word not in ("-m", "--dry-run") and not word.startswith("hydra/")
     ]
     if "--help" not in overrides:
         assert all(compose_plan(job).experiment.evaluations for job in one_by_one(overrides))
@@ -113,5 +115,5 @@ def test_the_readmes_example_of_the_metrics_prints_what_it_says(tmp_path: Path):
 
 def test_every_measurement_is_explained_where_it_stands():
     folder = ROOT / "tests" / "perf"
-    explained = set(re.findall(r"tests/perf/(\w+\.py)", (folder / "README.md").read_text()))
-    assert explained == {script.name for script in folder.glob("*.py")}
+    explained = set(re.findall(r"tests[./]perf[./](\w+)", (folder / "README.md").read_text()))
+    assert explained == {script.stem for script in folder.glob("*.py")}

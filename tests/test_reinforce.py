@@ -1,4 +1,4 @@
-"""The loop of reinforcement: which problems a step sees, which window a stage ends with, what it may cost."""
+"""The loop of reinforcement: which problems a step sees, which checkpoint a stage ends with, what it may cost."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.catalogue import compose_plan
-from bench.episode import Credit, Problem
-from bench.experiment import conduct
-from bench.policies.policy import NonFiniteGradientError
-from bench.policies.scripted import Scripted
-from bench.results import find_runs, log_of
-from bench.training.reinforce import Stage, assign, problems_of_step
+from bench.conduct import conduct
+from bench.episode import Problem, TrainingSample
+from bench.launch.catalogue import compose_plan
+from bench.models.interface import NonFiniteGradientError, UpdateStats
+from bench.models.scripted import Scripted
+from bench.runs.finished import find_runs, log_of
+from bench.training.advantages import per_attempt
+from bench.training.reinforce import problems_of_step, training_samples
+from bench.training.stages import Reinforce
 from tests.made_episodes import episode
 from tests.test_experiment import scripted
 
@@ -45,8 +47,8 @@ def test_a_step_larger_than_the_training_split_is_refused_with_the_value_that_wo
         ids(0, size=11)
 
 
-def test_windows_are_compared_by_the_stages_summed_reward_with_its_bonus(tmp_path: Path):
-    conduct(scripted(tmp_path, "method=score", "method.stage1_fraction=0.5"))
+def test_checkpoints_are_compared_by_the_stages_summed_reward_with_its_bonus(tmp_path: Path):
+    conduct(scripted(tmp_path, "method=score", "training.stage1_fraction=0.5"))
     log = log_of(find_runs(tmp_path)[0])
     summed = log["train/reward@t1"] + log["train/reward@t2"]
     assert log["train/reward"].tolist() == pytest.approx(summed.tolist())
@@ -57,7 +59,7 @@ def test_windows_are_compared_by_the_stages_summed_reward_with_its_bonus(tmp_pat
     assert accuracy_gained.abs().max() > 0
     for stage in ("stage1", "stage2"):
         window = log[log["stage"] == stage]  # of two steps, and the stage's only one
-        assert window["selection/window_reward"].dropna().tolist() == pytest.approx([window["train/reward"].mean()])
+        assert window["selection/mean_reward"].dropna().tolist() == pytest.approx([window["train/reward"].mean()])
 
 
 def test_a_baseline_without_noise_of_the_past_changes_weights_and_no_reward(tmp_path: Path):
@@ -67,8 +69,14 @@ def test_a_baseline_without_noise_of_the_past_changes_weights_and_no_reward(tmp_
         logs.append(log_of(find_runs(tmp_path / baseline)[0]))
     assert logs[0]["train/reward"].tolist() == logs[1]["train/reward"].tolist()
     group = [episode(rewards) for rewards in ((0, 1), (1, 1))]
-    stage = Stage("x", num_steps=1, script=(), reward=lambda _: (9.0, 9.0), credited=tuple, kl=(0.0, 0.0))
-    assert [credit.weights for credit in assign(group, stage, samples=2)] == [(-1.0, 0.0), (1.0, 0.0)]
+    stage = Reinforce(
+        name="x",
+        num_steps=1,
+        reward=lambda _: (9.0, 9.0),
+        advantage_reward=per_attempt(tuple),
+        kl_coefs=(0.0,),
+    )
+    assert [sample.advantages for sample in training_samples(group, stage, group_size=2)] == [(-1.0, 0.0), (1.0, 0.0)]
 
 
 @pytest.mark.parametrize("fraction", [0.3, 1.0])
@@ -77,7 +85,7 @@ def test_offline_first_attempts_are_paid_for_by_those_that_stage_two_does_not_sa
     for method, override in (("score", "score"), ("score_wo_online_turn1", f"method.offline_fraction={fraction}")):
         asked = [] if method == "score" else [override]
         conduct(scripted(tmp_path / method, f"method={method}", *asked))
-        budgets[method] = find_runs(tmp_path / method)[0].manifest("greedy")["budget"]
+        budgets[method] = find_runs(tmp_path / method)[0].manifest("greedy").usage
     plain, offline = budgets["score"], budgets["score_wo_online_turn1"]
     assert offline["updates"] == plain["updates"]
     for kind in ("sampled_episodes", "sampled_attempts"):
@@ -97,11 +105,11 @@ class FailingUpdates:
         self.seen: list[list[str]] = []
         update = Scripted.update
 
-        def sometimes(policy: Scripted, credits: list[Credit]) -> dict[str, float]:
-            self.seen.append([attempt.completion.text for credit in credits for attempt in credit.episode.attempts])
+        def sometimes(policy: Scripted, samples: list[TrainingSample]) -> UpdateStats:
+            self.seen.append([attempt.completion.text for sample in samples for attempt in sample.episode.attempts])
             if len(self.seen) in failing:
                 raise NonFiniteGradientError("the gradient's norm is nan")
-            return update(policy, credits)
+            return update(policy, samples)
 
         monkeypatch.setattr(Scripted, "update", sometimes)
 

@@ -6,9 +6,9 @@ from re import Match, Pattern
 import pytest
 
 from bench.episode import Grade, Problem, UnitTests
-from bench.grading import reply_format
-from bench.grading.code_extraction import extract_program
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs import reply_format
+from bench.grading.programs.extraction import extract_program
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 from tests.extracted import ADD, DOUBLE, result
 from tests.reply_formats import BODIES, REPLIES, WRITTEN, Answer, Reply

@@ -16,13 +16,14 @@ import pytest
 from bench.episode import Episode
 from bench.metrics import estimate, summarise
 from bench.report import main
+from bench.reporting.index import find_cells
 from bench.reporting.paper import paper_row, paper_tables
 from bench.reporting.regrade import regraded
-from bench.reporting.study import find_cells
 from bench.reporting.style import show_number
 from bench.reporting.tables import METRICS
 from bench.reporting.terminal import print_main_table
-from bench.results import Run, RunKey, load_episodes
+from bench.runs.finished import load_episodes
+from bench.runs.folder import Run, RunKey
 from tests.made_episodes import episode
 from tests.made_results import CHANCES, make_run, save_evaluation
 
@@ -274,7 +275,7 @@ def test_no_digit_is_cut_however_narrow_the_terminal(
     columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for method in ("base", "pair_sft", "score", "single_turn_rl"):
-        make_run(tmp_path, method, 0, model="Qwen2.5-1.5B-Instruct", manifest={"budget": BUDGET_OF_MILLIONS})
+        make_run(tmp_path, method, 0, model="Qwen2.5-1.5B-Instruct", manifest={"usage": USAGE_OF_MILLIONS})
     make_run(tmp_path, "base", 1, model="Qwen2.5-1.5B-Instruct")
     monkeypatch.setenv("COLUMNS", str(columns))
     assert main(["--results", str(tmp_path)]) == 0
@@ -287,10 +288,10 @@ def test_no_digit_is_cut_however_narrow_the_terminal(
             low, value, high = (show_number(100 * number) for number in (found.low, found.value, found.high))
             assert f"{low}…{high}" in words
             assert value in words
-    assert {f"{number:,}" for number in BUDGET_OF_MILLIONS.values()} <= set(words)
+    assert {f"{number:,}" for number in USAGE_OF_MILLIONS.values()} <= set(words)
 
 
-BUDGET_OF_MILLIONS = {
+USAGE_OF_MILLIONS = {
     "sampled_episodes": 1_234_567,
     "sampled_attempts": 2_469_134,
     "sampled_tokens": 9_876_543_210,
@@ -311,7 +312,7 @@ BUDGET_OF_MILLIONS = {
         ({"task": "humaneval", "source": "hub", "num_problems": 164}, "humaneval · m"),
         ({"task": "math", "source": "mini", "num_problems": 20}, "math (miniature) · m"),
         (
-            {"task": "math", "source": "hub", "num_problems": 20, "manifest": {"asked": {"split": "dev"}}},
+            {"task": "math", "source": "hub", "num_problems": 20, "manifest": {"evaluation_config": {"split": "dev"}}},
             "math (20 problems of the dev split) · m",
         ),
     ],
@@ -331,14 +332,12 @@ def test_problems_other_than_the_papers_are_named_wherever_a_table_is_written(
     assert f"<td class=text>{html.escape(label)}</td>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_budget_is_printed_and_an_older_manifest_lacks_only_what_it_did_not_count(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_budget_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path, "score", 0)
     print_main_table(tmp_path)
     shown = " ".join(capsys.readouterr().out.split())
     assert "what training cost" in shown
-    assert "100 unknown 2,000 10 1,500" in shown
+    assert "100 200 2,000 10 1,500" in shown
     assert "attempts, tokens and updates are not equalised" in shown
 
 
@@ -383,7 +382,7 @@ def test_the_paper_has_no_row_for_what_it_did_not_measure() -> None:
 
 
 def test_reporting_loads_no_model_library_and_no_hydra() -> None:
-    heavy = ["torch", "transformers", "vllm", "hydra", "omegaconf", "bench.policies", "bench.methods"]
+    heavy = ["torch", "transformers", "vllm", "hydra", "omegaconf", "bench.models", "bench.methods"]
     code = f"import sys, bench.report; sys.exit(', '.join(set({heavy}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -407,8 +406,8 @@ def test_a_recordings_labels_are_told_beside_our_verdicts(tmp_path: Path, capsys
 
 def save_recording(results: Path, played: list[Episode]) -> None:
     key = RunKey(method="base", task="math", model="recording", variant="main", seed=0)
-    manifest = {"token_unit": "characters", "budget": {}, "table": {"weights": {"recording": "0"}}, "row": {}}
-    with Run.claim(key, results, {"task": {"source": "local"}}) as run:
+    manifest = {"token_unit": "characters", "table": {"weights": {"recording": "0"}}, "row": {}}
+    with Run.lock(key, results, {"task": {"source": "local"}}) as run:
         save_evaluation(run, "greedy", played, {episode.problem.id: "?" for episode in played}, manifest)
 
 
@@ -439,7 +438,7 @@ def replayed(problem: str, *, grades: tuple[int, int], labels: tuple[bool, bool]
         replace(attempt, completion=replace(attempt.completion, recorded=label))
         for attempt, label in zip(whole.attempts, labels, strict=True)
     )
-    return replace(whole, attempts=attempts)
+    return replace(whole, replies=attempts)
 
 
 def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
@@ -452,8 +451,8 @@ def test_stored_answers_are_graded_again_by_another_grader(tmp_path: Path):
     )
     problem = replace(whole.problem, gold="\\frac{1}{2}")
     key = RunKey(method="base", task="math", model="m", variant="main", seed=0)
-    with Run.claim(key, tmp_path, {"task": {"source": "local"}}) as run:
-        save_evaluation(run, "greedy", [replace(whole, problem=problem, attempts=attempts)], {"p": "?"}, {"asked": {}})
+    with Run.lock(key, tmp_path, {"task": {"source": "local"}}) as run:
+        save_evaluation(run, "greedy", [replace(whole, problem=problem, replies=attempts)], {"p": "?"}, {})
     (cell,) = find_cells(tmp_path, evaluation="greedy")
     by_meaning = regraded(cell, grader="math_verify").estimates
     by_string = regraded(cell, grader="hendrycks").estimates

@@ -9,17 +9,18 @@ import pytest
 
 import bench.training.checkpoint as checkpoint_module
 import bench.training.collection as collection_module
-from bench.catalogue import compose_plan
-from bench.experiment import Plan, conduct
-from bench.policies.learner import Learner
-from bench.results import find_runs, load_episodes, log_of
+from bench.conduct import conduct
+from bench.experiment import RunSpec
+from bench.launch.catalogue import compose_plan
+from bench.models.policy import TransformersPolicy
+from bench.runs.finished import find_runs, load_episodes, log_of
 
 METHODS = ("star_plus", "pair_sft_plus", "score_star_stage2")
 PHASES = {  # what is called in each
     "collecting": (collection_module, "write_file"),
-    "inside an epoch": (Learner, "update"),
+    "inside an epoch": (TransformersPolicy, "update"),
     "at a checkpoint": (checkpoint_module, "save"),
-    "at the save": (Learner, "save"),
+    "at the save": (TransformersPolicy, "save"),
 }
 
 
@@ -27,11 +28,11 @@ class Killed(BaseException):
     """Stands for SIGKILL."""
 
 
-def plan(folder: Path, method: str) -> Plan:
+def plan(folder: Path, method: str) -> RunSpec:
     asked = ["tracking=none", "task.num_train=40", "task.num_test=4", "training.sft.samples_per_problem=3"]
     asked += ["training.sft.batch_size=4", "training.sft.checkpoint_every=2", "training.sft.probe_every=3"]
     asked += ["training.sft.probe_problems=4", "training.rl.num_steps=4", "training.rl.problems_per_step=2"]
-    return compose_plan([f"method={method}", "training.rl.window=2", f"results={folder}", *asked])
+    return compose_plan([f"method={method}", "training.rl.checkpoint_every=2", f"results={folder}", *asked])
 
 
 def outcome(folder: Path) -> tuple[Any, ...]:
@@ -39,7 +40,7 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     log = log_of(run).filter(regex="^(?!.*(seconds|time))")
     rows = load_episodes(folder).filter(regex="^(?!.*seconds)")
     weights = (run.path / "weights" / "model.safetensors").read_bytes()
-    return weights, log.to_csv(), rows.to_csv(), run.manifest("greedy")["budget"]
+    return weights, log.to_csv(), rows.to_csv(), run.manifest("greedy").usage
 
 
 @pytest.mark.parametrize("method", METHODS)

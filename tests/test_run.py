@@ -1,5 +1,6 @@
 """The door: what a user types, and what comes back."""
 
+import importlib
 import json
 import os
 import shutil
@@ -13,14 +14,16 @@ import pytest
 from hydra import initialize_config_dir
 
 from bench import run
-from bench.catalogue import register
-from bench.command_line import CONF, jobs_of
-from bench.results import find_runs, load_episodes
+from bench.launch.catalogue import register
+from bench.launch.command_line import CONF, jobs_of
+from bench.runs.finished import find_runs, load_episodes
 from tests.conftest import ROOT
 
 ANSWERS = "[" + ",".join(f"'Final Answer: The final answer is ${n}$. I hope it is correct.'" for n in range(4)) + "]"
 SCRIPTED = ["model=scripted", f"model.replies={ANSWERS}", "task.num_test=5", "tracking=none"]
-SCRIPTED += ["training.rl.num_steps=2", "training.rl.problems_per_step=2", "training.sft.samples_per_problem=4"]
+# Of the budget only what the methods of a command read: anything else is refused.
+REINFORCED = ["training.rl.num_steps=2", "training.rl.problems_per_step=2"]
+IMITATED = ["training.sft.samples_per_problem=4"]
 
 
 def bench(*overrides: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
@@ -29,7 +32,7 @@ def bench(*overrides: str, timeout: float = 240) -> subprocess.CompletedProcess[
 
 
 def test_a_sweep_leaves_a_folder_per_run_prints_the_table_and_is_not_done_twice(tmp_path: Path):
-    asked = ["-m", "method=base,score", f"results={tmp_path}", *SCRIPTED]
+    asked = ["-m", "method=base,score", f"results={tmp_path}", *SCRIPTED, *REINFORCED]
     first = bench(*asked)
     assert first.returncode == 0, first.stderr
     assert len(find_runs(tmp_path)) == 2
@@ -60,7 +63,7 @@ def test_a_glob_over_methods_means_every_yaml_of_conf_and_nothing_else():
 def test_a_failed_job_stops_no_other_and_is_named(tmp_path: Path):
     # Stage II has nothing to learn from a reply that is never right, Pair-SFT has nothing to pair.
     never = ["model.replies=['no idea']", *SCRIPTED[2:]]
-    told = bench("-m", "method=pair_sft,base", "model=scripted", f"results={tmp_path}", *never)
+    told = bench("-m", "method=pair_sft,base", "model=scripted", f"results={tmp_path}", *never, *IMITATED)
     assert told.returncode == 1
     assert "failed: pair_sft/math/scripted/main/seed0" in told.stderr
     assert "no conversation qualified" in told.stderr
@@ -86,7 +89,7 @@ def test_a_misspelt_key_in_a_methods_yaml_is_refused(tmp_path: Path):
 
 
 def test_a_sweep_killed_at_any_moment_is_completed_by_the_same_command(tmp_path: Path):
-    asked = ["-m", "method=score", "seed=0,1", "jobs=2", *SCRIPTED]
+    asked = ["-m", "method=score", "seed=0,1", "jobs=2", *SCRIPTED, *REINFORCED]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert bench(*asked, f"results={whole}").returncode == 0
     command = [sys.executable, "bench/run.py", *asked, f"results={broken}"]
@@ -112,7 +115,7 @@ def test_every_run_leaves_word_of_what_was_planned(tmp_path: Path):
 def test_a_launchers_failed_job_is_named_and_ends_with_exit_code_1(tmp_path: Path):
     # Pair-SFT has nothing to pair in replies that are never right; the base is measured all the same.
     asked = ["-m", "hydra/launcher=in_turn", "method=pair_sft,base", "model=scripted", "model.replies=['no idea']"]
-    command = [sys.executable, "bench/run.py", *asked, f"results={tmp_path}", *SCRIPTED[2:]]
+    command = [sys.executable, "bench/run.py", *asked, f"results={tmp_path}", *SCRIPTED[2:], *IMITATED]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'launcher_plugin'}:{ROOT}"}
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=environment)
     assert told.returncode == 1
@@ -125,8 +128,11 @@ def test_a_launcher_gets_one_job_of_two_names_of_one_training(tmp_path: Path, mo
     launched: list[list[str]] = []
     monkeypatch.setattr(run, "launch", lambda jobs, *, results: launched.extend(jobs) or [])  # noqa: ARG005
     monkeypatch.syspath_prepend(ROOT / "tests" / "launcher_plugin")
+    importlib.import_module(
+        "hydra_plugins.in_turn"
+    )  # Hydra looks for plugins once in a process, maybe before this test
     names = "method=score_wo_multi_turn,single_turn_rl,base,base"
-    run.main(["-m", "hydra/launcher=in_turn", names, f"results={tmp_path}", *SCRIPTED])
+    run.main(["-m", "hydra/launcher=in_turn", names, f"results={tmp_path}", *SCRIPTED, *REINFORCED])
     assert [next(word for word in job if word.startswith("method=")) for job in launched] == [
         "method=score_wo_multi_turn",
         "method=base",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import bench
 from bench.episode import Problem, UnitTests
-from bench.grading import sandbox, sandbox_syscalls
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.verifier import ProgramVerifier
+from bench.grading.sandbox import confinement, syscalls
 from bench.grading.verifier import Grading
 
 ATTEMPTS = {
@@ -35,9 +37,9 @@ ATTEMPTS = {
 HARMLESS = {"null", "thread", "pair", "own signal", "library"}
 SCRIPT = f"""
 import json, os, socket, sys, threading
-sys.path.append({str(Path(sandbox.__file__).parents[2])!r})
-from bench.grading import sandbox
-layers = sandbox.confine(memory_mb=512, readable=sandbox.program_files(), without=sys.argv[1:])
+sys.path.append({str(Path(confinement.__file__).parents[3])!r})
+from bench.grading.sandbox import confinement
+layers = confinement.confine(memory_mb=512, readable=confinement.program_files(), without=sys.argv[1:])
 outcomes = {{}}
 for name, code in json.loads({json.dumps(json.dumps(ATTEMPTS))}).items():
     try:
@@ -60,16 +62,28 @@ def confined(*without: str) -> tuple[list[str], dict[str, str]]:
 )
 def test_a_confined_process_keeps_what_is_harmless_and_nothing_else(without: tuple[str, ...]) -> None:
     layers, outcomes = confined(*without)
-    if not sandbox.is_safe(layers):
+    if not confinement.is_safe(layers):
         pytest.skip(f"this host offers only {', '.join(layers)}")
     assert {name for name, outcome in outcomes.items() if outcome == "done"} == HARMLESS
     assert not Path("/tmp/confined").exists()
 
 
 def test_the_layers_of_the_host_are_known_without_confining_this_process() -> None:
-    assert "rlimits" in sandbox.isolation()
-    assert sandbox.isolation().endswith("(unsafe)") != sandbox.is_safe(sandbox.probe(()))
+    assert "rlimits" in confinement.isolation()
+    assert confinement.isolation().endswith("(unsafe)") != confinement.is_safe(confinement.probe(()))
     subprocess.run([sys.executable, "-c", ""], check=True)  # we may still start programs
+
+
+def test_bubblewrap_and_the_child_that_tries_the_layers_see_the_folder_that_holds_this_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = str(Path(bench.__file__).parents[1])
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    command = confinement.bubblewrap()
+    assert command[command.index(root) - 1 : command.index(root) + 2] == ("--ro-bind", root, root)
+    monkeypatch.setattr("subprocess.run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", command[-1]))
+    with pytest.raises(RuntimeError, match=re.escape(f"sys.path.append({root!r})")):
+        confinement._layers_of_child((), ())
 
 
 def test_a_host_without_isolation_is_refused_unless_that_is_allowed() -> None:
@@ -77,7 +91,7 @@ def test_a_host_without_isolation_is_refused_unless_that_is_allowed() -> None:
     problem = Problem("p", "", "", tests=UnitTests(asserts=("assert f() == 1",)))
     with ProgramVerifier(Grading(workers=1), without=weak) as verifier:
         future = verifier.submit(problem, "def f(): return 1")
-        with pytest.raises(sandbox.UnsafeHostError, match=r"set grading\.allow_unsafe=true"):
+        with pytest.raises(confinement.UnsafeHostError, match=r"set grading\.allow_unsafe=true"):
             future.result()
     with ProgramVerifier(Grading(workers=1, allow_unsafe=True), without=(*weak, "seccomp")) as verifier:
         assert verifier.submit(problem, "def f(): return 1").result().grade == "correct"
@@ -99,9 +113,10 @@ def test_without_seccomp_a_program_may_fork_and_its_children_end_with_it() -> No
 def test_everything_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = f"""
 import sys, time
-sys.path.insert(0, {str(Path(sandbox.__file__).parents[2])!r})
+sys.path.insert(0, {str(Path(confinement.__file__).parents[3])!r})
+import bench
 from bench.episode import Problem, UnitTests
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 verifier = ProgramVerifier(Grading(workers=1, program_seconds=300))
 tests = UnitTests(asserts=("assert f() == 1",))
@@ -162,10 +177,10 @@ def test_ten_thousand_programs_leak_no_process_descriptor_or_memory() -> None:
 
 
 def test_the_filter_fits_the_kernels_limit_and_both_architectures(monkeypatch: pytest.MonkeyPatch) -> None:
-    for machine in sandbox_syscalls.ARCHITECTURES:
+    for machine in syscalls.ARCHITECTURES:
         monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
-        sandbox_syscalls._common.cache_clear()
-        program = sandbox_syscalls._filter(1, processes=False, writes=False)
+        syscalls._common.cache_clear()
+        program = syscalls._filter(1, processes=False, writes=False)
         assert len(program) % 8 == 0
         assert len(program) // 8 < 4096
-    sandbox_syscalls._common.cache_clear()
+    syscalls._common.cache_clear()

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import tests.tasks_in_conf as conf
-from bench.catalogue import compose_plan
-from bench.experiment import conduct
-from bench.results import find_runs
+from bench.conduct import conduct
+from bench.launch.catalogue import compose_plan
+from bench.runs.finished import find_runs
 from bench.tasks.hub import hub_data
 from bench.tasks.records import read_records
 
@@ -228,4 +228,4 @@ def test_an_evaluations_manifest_names_the_commit_of_its_data(cached: str, tmp_p
     asked = ["task.source=hub", f"task.hub_id={cached}", "model=scripted", "model.replies=[a]", "tracking=none"]
     conduct(compose_plan([*asked, f"results={tmp_path / 'results'}"]))
     (run,) = find_runs(tmp_path / "results")
-    assert run.manifest("greedy")["data_revisions"] == {cached: COMMIT}
+    assert run.manifest("greedy").data_revisions == {cached: COMMIT}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.grading.extraction import extract_answer
+from bench.grading.answers.extraction import extract_answer
 from tests import tasks_in_conf as conf
 
 ROW = {

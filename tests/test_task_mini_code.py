@@ -8,7 +8,7 @@ import pytest
 
 from bench.episode import Grade, Problem
 from bench.grading.verifier import Grading
-from bench.tasks.mini import code
+from bench.mini import code_world as code
 from tests import tasks_in_conf as conf
 
 PROGRAMS = [row["code"] + "\n" + "\n".join(row["test_list"]) for name in code.NUM_ROWS for row in code.mbpp_rows(name)]
@@ -59,7 +59,9 @@ def test_leaving_out_any_step_fails_the_tests() -> None:
 
 
 def test_the_world_is_the_same_in_every_process() -> None:
-    script = "from bench.tasks.mini import code; print(hash(repr(code.humaneval_rows() + code.mbpp_rows('test'))))"
+    script = (
+        "from bench.mini import code_world as code; print(hash(repr(code.humaneval_rows() + code.mbpp_rows('test'))))"
+    )
     hashes = {
         subprocess.run(
             [sys.executable, "-c", script], env={"PYTHONHASHSEED": "0"}, check=True, capture_output=True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.episode import Problem
 from bench.tasks.records import read_records
-from bench.tasks.splits import Splits, capped, refuse_no_problems, refuse_repeated, refuse_shared, shared_statements
+from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, check_unique, shared_statements
 
 ROWS = [{"id": 1, "text": "one\u2028line"}, {"id": 2, "text": "two"}]
 
@@ -69,12 +69,12 @@ def test_a_test_problem_in_training_is_found_by_id_and_by_text() -> None:
     test = {"c": "Something else", "z": "What is 2+2?", "y": "What is 2-2?"}
     assert shared_statements(train, test) == [("b", "z"), ("c", "c")]
     with pytest.raises(ValueError, match=r"2 test problems of t .*b \(the same as z\), c;"):
-        refuse_shared(train, test, task="t")
+        check_disjoint(train, test, task="t")
 
 
 def test_an_id_that_stands_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="1 ids stand twice: t/0"):
-        refuse_repeated([*some_problems(3), *some_problems(1)], origin="rows.jsonl")
+        check_unique([*some_problems(3), *some_problems(1)], origin="rows.jsonl")
 
 
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(1, 50))
@@ -89,7 +89,7 @@ def test_a_larger_look_contains_a_smaller_one(num_problems: int, small: int, lar
 
 def test_a_look_at_no_problems_is_refused() -> None:
     with pytest.raises(ValueError, match=r"task\.num_test must be positive, not 0"):
-        refuse_no_problems(num_train=None, num_test=0)
+        check_counts(num_train=None, num_test=0)
 
 
 @given(st.integers(1, 40), st.data())

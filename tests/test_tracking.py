@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import wandb
 
-from bench.records import to_read, transcript_row
-from bench.tracking import Progress, Tracker, WandbMirror, open_wandb
+from bench.runs.records import to_read, transcript_row
+from bench.runs.tracking import Progress, Tracker, WandbMirror, open_wandb
 from tests.made_episodes import episode
 
 
@@ -53,6 +53,15 @@ def test_histograms_of_all_runs_have_tenths_of_zero_to_one_as_bins(values: list[
     assert edges.tolist() == pytest.approx([place / 10 for place in range(11)])
     assert counts.sum() == len(values)
     assert counts[0] == sum(value < 0.1 for value in values)
+
+
+def test_the_names_of_alerts_are_in_the_log_and_not_in_wandb(tmp_path: Path):
+    run = FakeWandb()
+    tracker = Tracker(tmp_path / "train.jsonl", label="run")
+    tracker.mirror = WandbMirror(run, run)  # pyright: ignore[reportArgumentType]
+    tracker.log(update=1, alerts=["collapse"])
+    assert json.loads((tmp_path / "train.jsonl").read_text())["alerts"] == ["collapse"]
+    assert run.rows == [{"update": 1}]
 
 
 def test_rows_past_the_checkpoint_and_torn_lines_are_forgotten(tmp_path: Path):
@@ -104,7 +113,7 @@ def test_a_key_that_is_none_costs_a_line_and_not_the_run(
     mirror.log({"update": 1, "train/accuracy@t1": 0.5})
     mirror.close()
     assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 1
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "bench.tracking"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "bench.runs.tracking"]
     assert "API key" in line
     assert f"wandb sync {tmp_path}/wandb/offline-run-*" in line
     assert "\n" not in line

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from bench.catalogue import compose_plan
-from bench.episode import Completion, Credit, Problem, Request, Sampling, Turn
-from bench.experiment import Plan, conduct
+from bench.conduct import conduct
+from bench.episode import Completion, Problem, Request, SamplingParams, TrainingSample
+from bench.experiment import RunSpec
+from bench.launch.catalogue import compose_plan
 from bench.methods.star import Star
-from bench.policies.policy import KLEstimator, Optimizer
-from bench.policies.scripted import Scripted
-from bench.results import Run, RunKey, find_runs, log_of
-from bench.rollout import Player
-from bench.training.budget import Training
-from bench.training.fine_tune import fine_tune
-from bench.training.reinforce import Reinforcement, Selection, Stage, reinforce
-from tests.made_episodes import EqualsGold, Riddles, episode
+from bench.models.interface import UpdateStats
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker
+from bench.runs.finished import find_runs, log_of
+from bench.runs.folder import Run, RunKey
+from bench.tasks.interface import Task
+from bench.training.advantages import per_attempt
+from bench.training.run_stages import run_stages
+from bench.training.stages import Imitate, Reinforce, Stage, check_stages
+from bench.training.trainer import Trainer
+from tests.made_episodes import EqualsGold, Riddles, ask_again
 from tests.test_experiment import scripted
 
-OPTIMIZER = Optimizer(learning_rate=1.0)
-SAMPLING = Sampling(temperature=1.0, max_tokens=100)
+BUDGET = ["training.rl.problems_per_step=2", "training.rl.group_size=2", "training.rl.checkpoint_every=2"]
 PROBLEMS = [Problem(str(number), f"What is {number}?", "right") for number in range(6)]
 
 
@@ -43,18 +46,18 @@ class Counting(Scripted):
         super().__init__(["unused"])
         self.weights = 0
         self.asked: list[Asked] = []
-        self.updates: list[tuple[int, list[Credit]]] = []  # the weights before each, and what it learned from
+        self.updates: list[tuple[int, list[TrainingSample]]] = []  # the weights before each, and what it learned from
         self._answer = answer
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002
+    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002
         self.asked += [Asked(self.weights, request) for request in requests]
         texts = [self._answer(self.weights, request) for request in requests]
         return [Completion(text, tuple(map(ord, text)), (0.0,) * len(text), truncated=False) for text in texts]
 
-    def update(self, credits: Sequence[Credit]) -> dict[str, float]:
-        self.updates.append((self.weights, list(credits)))
+    def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        self.updates.append((self.weights, list(samples)))
         self.weights += 1
-        return super().update(credits)
+        return super().update(samples)
 
     def reset(self) -> None:
         self.weights = 0
@@ -67,7 +70,7 @@ class Counting(Scripted):
         self.weights = int((folder / "weights.txt").read_text(encoding="utf-8"))
 
     def problems_of_updates(self) -> list[list[str]]:
-        return [[credit.episode.problem.id for credit in credits] for _, credits in self.updates]
+        return [[sample.episode.problem.id for sample in samples] for _, samples in self.updates]
 
 
 class Halves(Riddles):
@@ -79,42 +82,38 @@ class Halves(Riddles):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    with Run.claim(RunKey("method", "riddles", "counting", "main", 0), tmp_path, {}) as claimed:
+    with Run.lock(RunKey("method", "riddles", "counting", "main", 0), tmp_path, {}) as claimed:
         yield claimed
 
 
+def trained(
+    run: Run, policy: Counting, stages: Sequence[Stage], *overrides: str, task: Any = None, next_turn: Any = ask_again
+) -> None:
+    """Run stages at a budget in which a step holds two samples of two problems."""
+    config = compose_plan(["method=score", "training=paper", *BUDGET, *overrides]).experiment.training
+    rollouts = RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0)
+    run_stages(stages, Trainer(policy, rollouts, run, config, next_turn))
+
+
 def reinforced(run: Run, policy: Counting, *, selection: str = "last", num_steps: int = 6, task: Any = None) -> None:
-    settings = Reinforcement(
-        num_steps=num_steps,
-        problems_per_step=2,
-        samples_per_problem=2,
-        optimizer=OPTIMIZER,
-        sampling=SAMPLING,
-        kl_estimator=KLEstimator.exact,
-        selection=Selection(selection),
-        window=2,
-    )
-    stage = Stage("stage", num_steps=num_steps, script=(Turn("Again?"),), reward=tuple, kl=(0.0, 0.0))
-    reinforce(policy, Player(task or Riddles(PROBLEMS), EqualsGold(), seed=0), run, settings, stage)
-
-
-def training(**sft: Any) -> Training:
-    asked = [f"training.sft.{name}={value}" for name, value in sft.items()]
-    return compose_plan(["method=star", "training=paper", *asked]).experiment.training
+    stage = Reinforce(name="stage", num_steps=num_steps, reward=per_attempt(tuple), kl_coefs=(0.0,))
+    trained(run, policy, [stage], f"training.rl.selection={selection}", task=task)
 
 
 @pytest.mark.parametrize(
-    ("best", "kept"), [(0, 2), (1, 4), (2, 6)], ids=["the first window", "one between", "the last window"]
+    ("best", "kept"), [(0, 2), (1, 4), (2, 6)], ids=["the first checkpoint", "one between", "the last one"]
 )
-def test_a_stage_ends_with_the_weights_of_its_best_window_wherever_it_stands(best: int, kept: int, run: Run):
+def test_a_stage_ends_with_the_weights_of_its_best_checkpoint_wherever_it_stands(best: int, kept: int, run: Run):
     policy = Counting(lambda weights, _: "right" if weights // 2 == best else "wrong")
     reinforced(run, policy, selection="best_reward")
     assert policy.weights == kept
 
 
-def test_the_window_that_is_best_on_the_dev_split_is_kept_though_another_is_best_in_training(run: Run, tmp_path: Path):
+def test_the_checkpoint_that_is_best_on_the_dev_split_is_kept_though_another_is_best_in_training(
+    run: Run, tmp_path: Path
+):
     held_out = {problem.id for problem in PROBLEMS[3:]}
-    right = {2: held_out, 4: {problem.id for problem in PROBLEMS[:3]}}  # the weights that windows end with
+    right = {2: held_out, 4: {problem.id for problem in PROBLEMS[:3]}}  # the weights of checkpoints
     policy = Counting(lambda weights, request: "right" if request.problem_id in right.get(weights, ()) else "wrong")
     reinforced(run, policy, selection="best_dev", num_steps=4, task=Halves(PROBLEMS))
     assert log_of(find_runs(tmp_path)[0])["selection/dev_accuracy"].dropna().tolist() == [1.0, 0.0]
@@ -130,11 +129,15 @@ def test_the_steps_of_a_pass_train_on_every_problem_once(run: Run):
     assert passes == 2 * [sorted(2 * [problem.id for problem in PROBLEMS])]  # two samples of each
 
 
-def test_an_epoch_of_fine_tuning_learns_from_every_conversation_once_and_the_next_in_another_order(run: Run):
+def test_an_epoch_of_imitation_learns_from_every_conversation_once_and_the_next_in_another_order(run: Run):
     policy = Counting()
-    credits = [Credit(episode((0, 1), problem=problem.id), (0.0, 1.0), (0.0, 0.0)) for problem in PROBLEMS]
-    settings = training(batch_size=4, num_epochs=2).sft
-    fine_tune(policy, Player(Riddles(PROBLEMS), EqualsGold(), seed=0), run, settings, credits, stage="imitation")
+    stage = Imitate(
+        name="imitation",
+        num_conversations=len(PROBLEMS),
+        choose=lambda episodes, _: list(episodes),
+        advantages=lambda _: (0.0, 1.0),
+    )
+    trained(run, policy, [stage], "training.sft.batch_size=4", "training.sft.num_epochs=2")
     batches = policy.problems_of_updates()
     assert [len(batch) for batch in batches] == [4, 2, 4, 2]
     first, second = batches[0] + batches[1], batches[2] + batches[3]
@@ -149,15 +152,33 @@ def test_star_samples_each_iteration_from_the_newest_weights_and_fits_the_base_m
     policy = Counting(lambda _, request: "right" if request.turn else "wrong")
     method = Star(num_iterations=3, keep_correct=False, continue_training=continued, loss_on_first=False)
     # Six conversations kept in each iteration, three updates.
-    budget = training(samples_per_problem=3, batch_size=2, num_epochs=1, probe_every=0)
-    method.train(policy, Player(Riddles(PROBLEMS), EqualsGold(), seed=0), run, budget)
+    budget = ["training.sft.samples_per_problem=3", "training.sft.batch_size=2", "training.sft.num_epochs=1"]
+    config = compose_plan(["method=star", "training=paper", *budget]).experiment.training
+    trained(run, policy, method.stages(cast(Task, Riddles(PROBLEMS)), config), *budget)
     # Both attempts at the six problems, in each of the iterations.
     sampled_from = [asked.weights for asked in policy.asked]
     assert sampled_from == 12 * [0] + 12 * [3] + 12 * [6 if continued else 3]
     assert [weights for weights, _ in policy.updates] == (list(range(9)) if continued else 3 * [0, 1, 2])
 
 
-def counted(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[Plan, Counting]:
+def test_stages_of_one_name_and_starts_from_no_earlier_stage_are_refused():
+    def imitate(name: str, start_from: str) -> Imitate:
+        return Imitate(
+            name=name,
+            num_conversations=1,
+            choose=lambda episodes, _: episodes,
+            advantages=lambda _: (0.0, 1.0),
+            start_from=start_from,
+        )
+
+    check_stages([imitate("a", "base"), imitate("b", "a")])
+    with pytest.raises(ValueError, match="two stages are called 'a'"):
+        check_stages([imitate("a", "base"), imitate("a", "base")])
+    with pytest.raises(ValueError, match="starts from 'b', which is no stage before it"):
+        check_stages([imitate("a", "b"), imitate("b", "base")])
+
+
+def counted(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[RunSpec, Counting]:
     """A plan whose model is a counting policy, right at every other request."""
     plan = scripted(folder, *overrides)
     gold = {problem.id: problem.gold for split in ("train", "test") for problem in plan.experiment.task.problems(split)}
@@ -196,5 +217,5 @@ def test_another_seed_trains_on_other_samples_in_another_order_and_the_same_seed
     assert order != other_order
 
 
-def train_ids(plan: Plan) -> set[str]:
+def train_ids(plan: RunSpec) -> set[str]:
     return {problem.id for problem in plan.experiment.task.problems("train")}

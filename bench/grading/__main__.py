@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.episode import Problem, Verdict
-from bench.grading.answers import GRADERS, AnswerVerifier
-from bench.grading.extraction import extract_answer, extract_answer_line
-from bench.grading.predictions import stated_answer
+from bench.grading.answers.extraction import extract_answer, extract_answer_line
+from bench.grading.answers.predictions import stated_answer
+from bench.grading.answers.verifier import GRADERS, AnswerVerifier
 from bench.grading.verifier import Grading
 
 Row = dict[str, Any]
@@ -97,8 +97,8 @@ def _answer_grader(grading: Grading, options: argparse.Namespace, stack: ExitSta
 def _program_grader(
     grading: Grading, options: argparse.Namespace, stack: ExitStack
 ) -> tuple[Callable[[Row], None], Submit]:
-    from bench.grading.formats import load_unit_tests
-    from bench.grading.programs import ProgramVerifier
+    from bench.grading.programs.formats import load_unit_tests
+    from bench.grading.programs.verifier import ProgramVerifier
 
     tests = load_unit_tests(options.kind, options.data)
     verifier = stack.enter_context(ProgramVerifier(grading))

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
-from bench.training.budget import Training
+from bench.methods.interface import Method
 
 
 @dataclass(kw_only=True)
-class Base:
+class Base(Method):
     """No training; the paper's correction instruction."""
-
-    trains: ClassVar[bool] = False
-
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return task.script()
-
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None: ...

@@ -6,44 +6,31 @@ What it shows is collapse: the model learns to answer well at once and to repeat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
-from bench.training.budget import Training
-from bench.training.credit import last_only
-from bench.training.reinforce import Stage, reinforce
+from bench.methods.interface import Method
+from bench.tasks.interface import Task
+from bench.training.advantages import check_discount, last_attempt_reward, per_attempt
+from bench.training.config import Training
+from bench.training.stages import Reinforce, Stage
 
 
 @dataclass(kw_only=True)
-class MultiTurnRl:
+class MultiTurnRl(Method):
     """One stage over two attempts. At a discount of 0 the first attempt moves only as it shares weights with the
     second; a higher one lets it earn from the second's reward, as in Figure 9."""
 
-    trains: ClassVar[bool] = True
-
-    beta1: float  # KL coefficient of both attempts
     discount: float  # of later rewards in an attempt's return
 
     def __post_init__(self) -> None:
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"method.discount must lie in [0, 1], not {self.discount}")
-        if self.beta1 < 0:
-            raise ValueError(f"method.beta1 must not be negative, and is {self.beta1}")
+        check_discount(self.discount)
 
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return task.script()
-
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
-        stage = Stage(
-            "multi_turn",
-            num_steps=training.rl.num_steps,
-            script=player.task.script(),
-            reward=last_only,
-            kl=(self.beta1, self.beta1),
-            discount=self.discount,
-        )
-        reinforce(policy, player, run, training.rl, stage)
+    def stages(self, task: Task, training: Training) -> list[Stage]:  # noqa: ARG002
+        return [
+            Reinforce(
+                name="multi_turn",
+                num_steps=training.rl.num_steps,
+                reward=per_attempt(last_attempt_reward),
+                kl_coefs=(training.beta1,),
+                discount=self.discount,
+            )
+        ]

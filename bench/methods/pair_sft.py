@@ -6,67 +6,40 @@ attempts that the base model sampled; the loss is on that response alone, for on
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from bench.episode import Attempt, Credit, Episode, Problem, Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player, request_seed, stitch
-from bench.tasks.task import Task
-from bench.training import checkpoint
-from bench.training.budget import Training
-from bench.training.collection import Credits, collect
-from bench.training.fine_tune import FineTuning, Probe, fine_tune
-
-_LOG = logging.getLogger(__name__)
-_STAGE = "pair_sft"
-_COLLECTING = "pair_sft/collect"
+from bench.episode import Attempt, Episode
+from bench.methods.interface import Method
+from bench.rollout import request_seed
+from bench.tasks.interface import Task
+from bench.training.advantages import Row
+from bench.training.config import Training
+from bench.training.stages import Imitate, Stage
 
 
 @dataclass(kw_only=True)
-class PairSft:
+class PairSft(Method):
     """The paper's D; with `keep_correct` its D+, which also has pairs whose first attempt is right already."""
-
-    trains: ClassVar[bool] = True
 
     keep_correct: bool  # also keep conversations whose first attempt is correct: the paper's D+, otherwise D
 
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return task.script()
+    def stages(self, task: Task, training: Training) -> list[Stage]:
+        return [
+            Imitate(
+                name="pair_sft",
+                num_conversations=training.num_conversations(len(task.problems("train"))),
+                choose=self._pairs,
+                advantages=_second_alone,
+                num_updates=training.imitation_updates(),
+                sampling_seed_key="pair_sft/collect",
+                probes_corrections=True,
+            )
+        ]
 
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
-        if checkpoint.is_finished(policy, player, run, _STAGE, training.sft.optimizer):
-            return
-        probe = self._probe(policy, player, training.sft) if training.sft.probe_every else None
-        pairs = collect(
-            policy,
-            player,
-            run,
-            label=_COLLECTING,
-            sampling=training.sft.sampling,
-            num_conversations=training.collected(len(player.task.problems("train"))),
-            choose=lambda episodes: self._pairs(policy, player, episodes),
-        )
-        run.save_training_data(_STAGE, pairs)
-        credits = Credits(pairs, lambda pair: Credit(pair, weights=(0.0, 1.0), kl=(0.0, 0.0)))
-        fine_tune(
-            policy,
-            player,
-            run,
-            training.sft,
-            credits,
-            stage=_STAGE,
-            num_updates=training.sft.num_updates,
-            probe=probe,
-        )
-
-    def _pairs(self, policy: Policy, player: Player, episodes: Sequence[Episode]) -> list[Episode]:
-        """A stitched conversation per usable first attempt of a problem that was ever answered correctly."""
+    def _pairs(self, episodes: Sequence[Episode], seed: int) -> list[Episode]:
+        """A pair per usable first attempt of a problem that was ever answered correctly."""
         correct: dict[str, list[Attempt]] = {}
         for episode in episodes:
             # A response cut at the length limit never says that it ends, so it is no example of a whole one.
@@ -74,57 +47,20 @@ class PairSft:
             correct.setdefault(episode.problem.id, []).extend(whole)
         pairs = []
         for episode in episodes:
-            first, choices = episode.attempts[0], correct[episode.problem.id]
-            if not choices or (first.correct and not self.keep_correct):
-                continue
-            draw = random.Random(request_seed(player.seed, "pair_sft/pair", episode.problem.id, episode.sample))
-            pairs.append(
-                stitch(
-                    policy,
-                    episode.problem,
-                    prompt=player.task.prompt(episode.problem),
-                    attempts=(first, draw.choice(choices)),
-                    said=player.task.script(),
-                )
-            )
+            choices = correct[episode.problem.id]
+            if choices and (self.keep_correct or not episode.attempts[0].correct):
+                draw = random.Random(request_seed(seed, "pair_sft/pair", episode.problem.id, episode.sample))
+                pairs.append(with_second_attempt(episode, draw.choice(choices)))
         return pairs
 
-    def _probe(self, policy: Policy, player: Player, settings: FineTuning) -> Probe:
-        """Accuracy of corrections, sampled, on three kinds of first attempts (the paper's Figure 5).
 
-        They are the base model's on training problems and on held-out ones, and the newest model's own on the latter:
-        where the first two rise and the third does not, what was learnt is to correct another model. To be called
-        before training starts, while the policy is the base model.
-        """
-        measure = player.aside()
-        script = player.task.script()
-        train = player.task.problems("train")[: settings.probe_problems]
-        # The collection's first conversation of each of these problems, over again: the same label, the same samples.
-        fixed = {"fixed_train": measure.play(policy, train, script=(), sampling=settings.sampling, label=_COLLECTING)}
-        try:
-            held_out = player.task.problems("dev")[: settings.probe_problems]
-        except ValueError as error:
-            _LOG.warning("Figure 5 will have its training curve alone: %s", error)
-            held_out = ()
-        else:
-            fixed["fixed_validation"] = measure.play(
-                policy, held_out, script=(), sampling=settings.sampling, label="probe/base"
-            )
+def with_second_attempt(episode: Episode, second: Attempt) -> Episode:
+    """The conversation with another second attempt, id for id as if it had been sampled: the bridge stays."""
+    start = episode.spans[1][0]
+    token_ids = (*episode.token_ids[:start], *second.completion.token_ids)
+    spans = (episode.spans[0], (start, len(token_ids)))
+    return replace(episode, token_ids=token_ids, spans=spans, replies=(episode.replies[0], second))
 
-        def accuracy(problems: Sequence[Problem], given: Mapping[tuple[str, int], Attempt]) -> float:
-            played = measure.play(
-                policy, problems, script=script, sampling=settings.sampling, label="probe", first_attempts=given
-            )
-            return fmean(episode.rewards[-1] for episode in played)
 
-        def probe() -> dict[str, float]:
-            found = {
-                name: accuracy(
-                    [episode.problem for episode in chosen],
-                    {(episode.problem.id, 0): episode.attempts[0] for episode in chosen},
-                )
-                for name, chosen in fixed.items()
-            }
-            return found | ({"self_generated_validation": accuracy(held_out, {})} if held_out else {})
-
-        return probe
+def _second_alone(episode: Episode) -> Row:  # noqa: ARG001  all pairs alike
+    return (0.0, 1.0)

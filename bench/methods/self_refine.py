@@ -1,34 +1,25 @@
 """Self-Refine (Madaan et al. 2023): answer, critique the answer, answer again. Prompting only.
 
-The paper gives no prompt for it; ours stand in conf/method/self_refine.yaml. The critique is played, not scored.
+The paper gives no prompt for it; ours stand in conf/method/self_refine.yaml. The critique is sampled and not graded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
-from bench.training.budget import Training
+from bench.episode import ATTEMPT, Dialogue, Turn
+from bench.methods.interface import Method
+from bench.tasks.interface import Task
 
 
 @dataclass(kw_only=True)
-class SelfRefine:
-    """Differs from the base by the critique between the two attempts."""
-
-    trains: ClassVar[bool] = False
+class SelfRefine(Method):
+    """Differs from the base by the critique between two attempts."""
 
     critique: str  # asks for feedback; its reply is not an attempt
-    refine: str  # asks for the second attempt; the task's own correction follows, for the form of the answer
+    refine: str  # asks for the next attempt; the task's own correction follows, for the form of the answer
 
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return (
-            Turn(self.critique, graded=False),
-            *(Turn(f"{self.refine} {turn.text}".strip()) for turn in task.script()),
-        )
-
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None: ...
+    def next_turn(self, task: Task, dialogue: Dialogue) -> Turn:
+        if dialogue.kinds[-1] == ATTEMPT:
+            return Turn(self.critique, asks_for="critique")
+        return Turn(f"{self.refine} {task.correction}".strip())

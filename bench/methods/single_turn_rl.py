@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
-from bench.training.budget import Training
-from bench.training.reinforce import Stage, reinforce
+from bench.methods.interface import Method
+from bench.tasks.interface import Task
+from bench.training.advantages import per_attempt
+from bench.training.config import Training
+from bench.training.stages import Reinforce, Stage
 
 
 @dataclass(kw_only=True)
-class SingleTurnRl:
-    """Differs from SCoRe in everything but the learner: one attempt, one stage, its plain reward."""
+class SingleTurnRl(Method):
+    """Differs from SCoRe in everything but the update: one attempt, one stage, its plain reward."""
 
-    trains: ClassVar[bool] = True
-
-    beta1: float  # KL coefficient
-
-    def __post_init__(self) -> None:
-        if self.beta1 < 0:
-            raise ValueError(f"method.beta1 must not be negative, and is {self.beta1}")
-
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return task.script()
-
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
-        steps = training.rl.num_steps
-        stage = Stage("single_turn", num_steps=steps, script=(), reward=tuple, kl=(self.beta1,))
-        reinforce(policy, player, run, training.rl, stage)
+    def stages(self, task: Task, training: Training) -> list[Stage]:  # noqa: ARG002
+        return [
+            Reinforce(
+                name="single_turn",
+                num_steps=training.rl.num_steps,
+                num_attempts=1,
+                reward=per_attempt(tuple),
+                kl_coefs=(training.beta1,),
+            )
+        ]

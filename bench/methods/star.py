@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from bench.episode import Turn
-from bench.policies.policy import Policy
-from bench.results import Run
-from bench.rollout import Player
-from bench.tasks.task import Task
-from bench.training.budget import Training
-from bench.training.self_training import self_train
+from bench.episode import Episode
+from bench.methods.interface import Method
+from bench.tasks.interface import Task
+from bench.training.advantages import Row
+from bench.training.config import Training
+from bench.training.stages import BASE, PREVIOUS, Imitate, Stage
 
 
 @dataclass(kw_only=True)
-class Star:
+class Star(Method):
     """The paper's STaR; `continue_training` and `loss_on_first` are the other readings of its protocol."""
-
-    trains: ClassVar[bool] = True
 
     num_iterations: int  # of sampling, keeping what succeeded, and imitating it
     keep_correct: bool  # also keep conversations whose first attempt is correct: the paper's D+, otherwise D
@@ -35,26 +31,72 @@ class Star:
         if self.num_iterations < 1:
             raise ValueError(f"method.num_iterations must be at least 1, not {self.num_iterations}")
 
-    def script(self, task: Task) -> tuple[Turn, ...]:
-        return task.script()
-
-    def train(self, policy: Policy, player: Player, run: Run, training: Training) -> None:
-        self_train(
-            policy,
-            player,
-            run,
-            training.sft,
-            stage="star",
-            num_conversations=training.collected(len(player.task.problems("train"))),
-            num_updates=training.sft.num_updates,
+    def stages(self, task: Task, training: Training) -> list[Stage]:
+        return star_iterations(
+            task,
+            training,
             num_iterations=self.num_iterations,
-            keep=self._keep,
+            keep_correct=self.keep_correct,
             loss_on_first=self.loss_on_first,
-            start=_as_it_is if self.continue_training else policy.reset,
+            start_from=PREVIOUS if self.continue_training else BASE,
         )
 
-    def _keep(self, rewards: Sequence[float]) -> bool:
-        return rewards[-1] == 1 and (self.keep_correct or rewards[0] == 0)
+
+def star_iterations(
+    task: Task,
+    training: Training,
+    *,
+    num_iterations: int,
+    keep_correct: bool,
+    loss_on_first: bool = False,
+    start_from: str = BASE,
+    num_steps: int | None = None,
+) -> list[Stage]:
+    """The budget of `num_steps` reinforcement steps (None: of all), dealt to the iterations (`deal`)."""
+
+    def keep(episodes: Sequence[Episode], seed: int) -> list[Episode]:  # noqa: ARG001  no choice is random
+        return [episode for episode in episodes if _is_kept(episode, keep_correct=keep_correct)]
+
+    def advantages(episode: Episode) -> Row:
+        return (*(float(loss_on_first) for _ in episode.replies[1:]), 1.0)
+
+    num_problems = len(task.problems("train"))
+    total = training.num_conversations(num_problems, num_steps=num_steps)
+    updates = training.imitation_updates(num_steps=num_steps)
+    shares = deal(total, num_problems=num_problems, num_iterations=num_iterations)
+    return [
+        Imitate(
+            name=f"star/{iteration + 1}",
+            num_conversations=shares[iteration],
+            choose=keep,
+            advantages=advantages,
+            start_from=start_from,
+            num_updates=None if updates is None else max(1, _even(updates, num_iterations)[iteration]),
+        )
+        for iteration in range(num_iterations)
+    ]
 
 
-def _as_it_is() -> None: ...
+def _is_kept(episode: Episode, *, keep_correct: bool) -> bool:
+    """A conversation cut at the length limit is no example of how to end."""
+    first, last = episode.attempts[0], episode.attempts[-1]
+    return last.correct and (keep_correct or not first.correct) and not last.completion.truncated
+
+
+def deal(num_conversations: int, *, num_problems: int, num_iterations: int) -> list[int]:
+    """Conversations of each iteration, at least one; together they are `num_conversations` where that is enough.
+
+    Whole samples of every problem are dealt as evenly as they can be, and the conversations left over go to the first
+    iteration that has fewest. Where there is not one sample of every problem for each iteration, conversations are.
+    """
+    samples, rest = divmod(num_conversations, num_problems)
+    if samples < num_iterations:
+        return [max(1, share) for share in _even(num_conversations, num_iterations)]
+    shares = [share * num_problems for share in _even(samples, num_iterations)]
+    shares[samples % num_iterations] += rest
+    return shares
+
+
+def _even(total: int, num_parts: int) -> list[int]:
+    share, rest = divmod(total, num_parts)
+    return [share + (part < rest) for part in range(num_parts)]

@@ -1,6 +1,6 @@
 """Runs that cannot be compared are kept apart: by the two fingerprints of their manifests.
 
-Methods of one table share its fingerprint, seeds of one row share theirs (bench.fingerprints). Runs that differ in
+Methods of one table share its fingerprint, seeds of one row share theirs (bench.runs.fingerprints). Runs that differ in
 either, under one name, become parts of their setting: the largest stands under the plain name (of equally large ones
 that with the run evaluated last), the others are (b), (c), ..., each with a sentence that names what differs.
 """
@@ -14,8 +14,9 @@ from json import dumps
 from string import ascii_lowercase
 from typing import Any
 
-from bench.fingerprints import differences
-from bench.results import RunFolder
+from bench.runs.fingerprints import differences
+from bench.runs.finished import RunFolder
+from bench.runs.manifest import Manifest
 
 _MOST_NAMED = 4  # differences in one sentence
 
@@ -28,11 +29,11 @@ class Part:
     why: str = ""
 
 
-def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Mapping[str, Any]]) -> list[Part]:
+def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Manifest]) -> list[Part]:
     """The part of each run of one setting. Seeds of one method differ in no row within a part, and no table differs."""
-    tables = [dumps(each.get("table"), sort_keys=True) for each in manifests]
-    rows = [dumps(each.get("row"), sort_keys=True) for each in manifests]
-    ends = [str(each.get("end", "")) for each in manifests]
+    tables = [dumps(each.table, sort_keys=True) for each in manifests]
+    rows = [dumps(each.row, sort_keys=True) for each in manifests]
+    ends = [each.end for each in manifests]
     by_table = _ranks(list(zip(tables, ends, strict=True)))
     by_row: dict[tuple[str, str], dict[str, int]] = {}
     for run, table in zip(runs, tables, strict=True):
@@ -47,10 +48,9 @@ def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Mapping[str, Any]]) 
         for run, table, row in zip(runs, tables, rows, strict=True)
     ]
     order = {place: number for number, place in enumerate(sorted(set(places)))}
-    table_of = {place: manifest.get("table") for place, manifest in zip(places, manifests, strict=True)}
+    table_of = {place: manifest.table for place, manifest in zip(places, manifests, strict=True)}
     row_of = {
-        (run.key.method, place): manifest.get("row")
-        for run, place, manifest in zip(runs, places, manifests, strict=True)
+        (run.key.method, place): manifest.row for run, place, manifest in zip(runs, places, manifests, strict=True)
     }
     found = []
     for run, place in zip(runs, places, strict=True):
@@ -81,9 +81,7 @@ def _ranks(prints: Sequence[tuple[str, str]]) -> dict[str, int]:
     return {text: rank for rank, text in enumerate(ranked)}
 
 
-def _differing(mine: Mapping[str, Any] | None, plain: Mapping[str, Any] | None) -> str:
-    if mine is None or plain is None:
-        return "the time that it was made: one of the two has no record of what it compares with; run it again"
+def _differing(mine: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
     told = [f"{key}: {_short(one)} instead of {_short(other)}" for key, one, other in differences(mine, plain)]
     more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
     return ", ".join(told[:_MOST_NAMED]) + more

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.metrics import Estimate, contrast
-from bench.reporting.study import Cell, Setting, by_setting
+from bench.reporting.index import Cell, Setting, by_setting
 from bench.reporting.style import method_style
 from bench.reporting.tables import interval_text
 from bench.reporting.writing import Table

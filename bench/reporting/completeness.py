@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reporting.study import Setting, Study, setting_of
+from bench.reporting.index import Setting, Study, setting_of
 from bench.reporting.style import method_order, method_style
 from bench.reporting.writing import Table
-from bench.results import RunKey, find_runs
+from bench.runs.finished import find_runs
+from bench.runs.folder import RunKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.reporting.index import Cell
 from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
-from bench.reporting.study import Cell
 from bench.reporting.style import BROKEN_COLOUR, FIRST_COLOUR, QUIET, SECOND_COLOUR
-from bench.results import log_of
+from bench.runs.finished import log_of
 
 ACCURACIES = {"train/accuracy@t1": ("attempt 1", FIRST_COLOUR), "train/accuracy@t2": ("attempt 2", SECOND_COLOUR)}
 PROBES = {

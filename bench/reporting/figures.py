@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.metrics import episode_values, num_attempts
+from bench.reporting.index import Cell, base_of, by_setting
 from bench.reporting.panels import label_line_ends, panel_grid, styled, write_title
-from bench.reporting.study import Cell, base_of, by_setting
 from bench.reporting.style import BROKEN_COLOUR, FIXED_COLOUR, QUIET, method_style, show_number
-from bench.results import training_data_of
+from bench.runs.finished import training_data_of
 
 DISTANCES = {
     "indel": "indel distance over the total length: a replaced character is two edits",

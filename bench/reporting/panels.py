@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.reporting.study import Cell, by_setting
+from bench.reporting.index import Cell, by_setting
 from bench.reporting.style import QUIET
 
 PANELS_PER_ROW = 4

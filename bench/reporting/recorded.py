@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.episode import Grade
 from bench.metrics import num_attempts, summarise
-from bench.reporting.study import Cell
+from bench.reporting.index import Cell
 from bench.reporting.style import show_number
 from bench.reporting.tables import METRICS
 

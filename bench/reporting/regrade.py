@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from bench.episode import Problem
-from bench.grading.answers import AnswerVerifier
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 from bench.metrics import estimate
-from bench.reporting.study import Cell
+from bench.reporting.index import Cell
 
 ANSWER_TASKS = ("math",)  # whose attempts end in an answer; programs have one grader, their tests
 

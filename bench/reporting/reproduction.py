@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.reporting.index import Cell
 from bench.reporting.paper import PaperTable
-from bench.reporting.study import Cell
 from bench.reporting.style import METRIC_LABELS, method_style, show_number
 from bench.reporting.tables import HOW_INTERVALS, METRICS, estimate_columns, interval_text, paper_beside, setting_notes
 from bench.reporting.writing import Table

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from statistics import fmean
 
 import pandas as pd
 
 from bench.metrics import Comparison, Estimate, compare, estimate, mcnemar
 from bench.reporting.completeness import Completeness, seeds_text
+from bench.reporting.index import Cell, base_of, by_setting
 from bench.reporting.paper import PaperRow, paper_row, paper_tables
-from bench.reporting.study import Cell, base_of, by_setting
 from bench.reporting.style import METRIC_LABELS, MINUS, NOT_PRINTED, show_number
 from bench.reporting.writing import Table
 
@@ -174,12 +175,12 @@ def budget_table(cells: list[Cell]) -> Table:
     """What each method was given to learn from; a fair comparison has equal rows among the trained methods."""
     numbers, shown = [], []
     for cell in cells:
-        budgets = [manifest.get("budget", {}) for manifest in cell.manifests]
-        means = {key: _mean(budget.get(key) for budget in budgets) for key in BUDGET}
+        usages = [manifest.usage for manifest in cell.manifests]
+        means = {key: fmean(usage[key] for usage in usages) for key in BUDGET}
         unit = " and ".join(sorted(cell.token_units))
         numbers.append(identity(cell) | {"num_seeds": len(cell.runs)} | means | {"token_unit": unit})
         row = {"Setting": cell.setting.label, "Method": cell.label}
-        spent = {label: "unknown" if (mean := means[key]) is None else f"{mean:,.0f}" for key, label in BUDGET.items()}
+        spent = {label: f"{means[key]:,.0f}" for key, label in BUDGET.items()}
         if unit != "tokens":
             spent |= {label: "" for label in spent if "tokens" in label}
         shown.append(row | spent)
@@ -189,12 +190,6 @@ def budget_table(cells: list[Cell]) -> Table:
         "are characters (token_unit of the CSV)."
     )
     return Table("budget", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
-
-
-def _mean(spent: Iterable[float | None]) -> float | None:
-    """None where a manifest is older than what is counted."""
-    known = list(spent)
-    return None if None in known else sum(filter(None, known)) / len(known)
 
 
 def identity(cell: Cell) -> dict[str, object]:

@@ -14,13 +14,13 @@ from rich.text import Text
 from bench.metrics import Estimate
 from bench.reporting.claims import FAILS, HOLDS, Finding
 from bench.reporting.completeness import Completeness, completeness
+from bench.reporting.index import Cell, Setting, by_setting, read_study
 from bench.reporting.paper import PaperRow, PaperTable
 from bench.reporting.recorded import recorded_note
-from bench.reporting.study import Cell, Setting, by_setting, read_study
 from bench.reporting.style import METRIC_LABELS, NOT_PRINTED, method_style, show_number
 from bench.reporting.tables import METRICS, budget_table, paper_beside, setting_notes
 from bench.reporting.writing import TEXT_COLUMNS, Table
-from bench.results import RunKey
+from bench.runs.folder import RunKey
 
 _NARROWEST = 13  # characters of a label that stay on one line before a table is split: its longest word
 _BETWEEN = 2  # characters between two columns

@@ -11,16 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from bench.episode import Problem, Turn
-from bench.grading.formats import humaneval_tests, unix_lines
+from bench.episode import Problem
+from bench.grading.programs.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
+from bench.mini import code_world as code
 from bench.tasks.hub import HubData, hub_data, require_hub
+from bench.tasks.interface import Source, check_path_is_read, check_revision_is_read, check_stop_strings, require_split
 from bench.tasks.mbpp import Mbpp
-from bench.tasks.mini import code
+from bench.tasks.prompts import fill, require_slots
 from bench.tasks.records import Record, first_file, local_path, read_records
-from bench.tasks.splits import capped, refuse_no_problems, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
-from bench.tasks.wording import fill, require_slots
+from bench.tasks.splits import capped, check_counts, check_disjoint, check_unique, report
 
 
 @dataclass(kw_only=True)
@@ -41,10 +41,10 @@ class HumanEval:
     num_test: int | None = None  # as num_train, of the test split
 
     def __post_init__(self) -> None:
-        refuse_idle_path(self.source, self.path)
-        refuse_idle_revision(self.source, self.revision)
-        refuse_empty_stop(self.stop_strings)
-        refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
+        check_path_is_read(self.source, self.path)
+        check_revision_is_read(self.source, self.revision)
+        check_stop_strings(self.stop_strings)
+        check_counts(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
 
     @property
@@ -66,7 +66,7 @@ class HumanEval:
         if self._lacks_training:
             raise ValueError("task=humaneval trains on MBPP: give task.training.path=<mbpp.jsonl or its folder>")
         problems = self.training.problems(split)
-        refuse_shared(_questions(problems), _questions(self._test), task=self.name)
+        check_disjoint(_questions(problems), _questions(self._test), task=self.name)
         return capped(problems, self.num_train) if split == "train" else problems
 
     def revisions(self) -> dict[str, str]:
@@ -76,9 +76,6 @@ class HumanEval:
         if problem.id.startswith("mbpp/"):
             return self.training.prompt(problem)
         return fill(self.prompt_template, question=problem.question)
-
-    def script(self) -> tuple[Turn, ...]:
-        return (Turn(self.correction),)
 
     def verifier(self, grading: Grading) -> Verifier:
         return self.training.verifier(grading)
@@ -111,7 +108,7 @@ class HumanEval:
             origin = str(file)
             records = read_records(file)
         problems = tuple(map(self._problem, records))
-        refuse_repeated(problems, origin=origin)
+        check_unique(problems, origin=origin)
         report(origin, num_records=len(records), num_problems=len(problems), notes={})
         return problems
 

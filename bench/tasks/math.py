@@ -7,15 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from bench.episode import Problem, Turn
-from bench.grading.answers import AnswerVerifier
-from bench.grading.extraction import extract_answer
+from bench.episode import Problem
+from bench.grading.answers.extraction import extract_answer
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import HubData, hub_data, require_hub
+from bench.tasks.interface import Source, check_path_is_read, check_revision_is_read, check_stop_strings, require_split
+from bench.tasks.prompts import fill, require_slots
 from bench.tasks.records import Record, first_file, local_path, parse_json, read_records
-from bench.tasks.splits import Splits, capped, refuse_no_problems, refuse_repeated, refuse_shared, report
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
-from bench.tasks.wording import fill, require_slots
+from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, check_unique, report
 
 LAYOUT = (
     "train12k.jsonl.gz with math500.jsonl (12,000 and 500 problems), or train.jsonl.gz with test.jsonl.gz and "
@@ -42,10 +42,10 @@ class Math:
     gold_fixes: dict[str, str] = field(default_factory=dict)  # problem id: the gold that replaces a broken one
 
     def __post_init__(self) -> None:
-        refuse_idle_path(self.source, self.path)
-        refuse_idle_revision(self.source, self.revision)
-        refuse_empty_stop(self.stop_strings)
-        refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
+        check_path_is_read(self.source, self.path)
+        check_revision_is_read(self.source, self.revision)
+        check_stop_strings(self.stop_strings)
+        check_counts(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
         if self.num_dev < 0:
             raise ValueError(f"task.num_dev must not be negative, and is {self.num_dev}")
@@ -62,8 +62,8 @@ class Math:
 
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
-        cure = "set task.num_dev to hold some out of training" if split == "dev" else f"give a folder with {LAYOUT}"
-        problems = self._splits.get(split, cure=cure)
+        hint = "set task.num_dev to hold some out of training" if split == "dev" else f"give a folder with {LAYOUT}"
+        problems = self._splits.get(split, hint=hint)
         return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
 
     def revisions(self) -> dict[str, str]:
@@ -71,9 +71,6 @@ class Math:
 
     def prompt(self, problem: Problem) -> str:
         return fill(self.prompt_template, question=problem.question)
-
-    def script(self) -> tuple[Turn, ...]:
-        return (Turn(self.correction),)
 
     def verifier(self, grading: Grading) -> Verifier:
         return AnswerVerifier(grading)
@@ -88,7 +85,7 @@ class Math:
     @cached_property
     def _splits(self) -> Splits:
         if self.source is Source.mini:
-            from bench.tasks.mini import world
+            from bench.mini import math_world as world
 
             train, dev, test = (tuple(world.problems(split)) for split in ("train", "dev", "test"))
             splits = Splits(train, dev, test)
@@ -97,7 +94,7 @@ class Math:
         else:
             splits = self._split(*_local_records(local_path(self.path, task=self.name)))
         for problems in (splits.train, splits.dev):
-            refuse_shared(_statements(problems), _statements(splits.test), task=self.name)
+            check_disjoint(_statements(problems), _statements(splits.test), task=self.name)
         return splits
 
     def _split(self, train: list[Record], test: list[Record]) -> Splits:
@@ -119,7 +116,7 @@ class Math:
         origin = f"{self.name} {split}"
         notes = {"golds replaced by task.gold_fixes": fixed, "skipped, no gold": [problem.id for problem in skipped]}
         report(origin, num_records=len(records), num_problems=len(problems), notes=notes)
-        refuse_repeated(problems, origin=origin)
+        check_unique(problems, origin=origin)
         return tuple(problems)
 
     def _problem(self, record: Record) -> Problem:

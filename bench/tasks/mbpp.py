@@ -14,24 +14,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from bench.episode import Problem, Turn
-from bench.grading.formats import humaneval_tests, mbpp_tests, unix_lines
-from bench.grading.programs import ProgramVerifier
+from bench.episode import Problem
+from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
+from bench.mini import code_world as code
 from bench.tasks.hub import hub_data, require_hub
-from bench.tasks.mini import code
+from bench.tasks.interface import Source, check_path_is_read, check_revision_is_read, check_stop_strings, require_split
+from bench.tasks.prompts import fill, require_slots
 from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import (
     Splits,
     capped,
-    refuse_no_problems,
-    refuse_repeated,
-    refuse_shared,
+    check_counts,
+    check_disjoint,
+    check_unique,
     report,
     shared_statements,
 )
-from bench.tasks.task import Source, refuse_empty_stop, refuse_idle_path, refuse_idle_revision, require_split
-from bench.tasks.wording import fill, require_slots
 
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
 
@@ -63,10 +63,10 @@ class Mbpp:
     num_shown_tests: int | None = None  # None: all; the others grade unseen
 
     def __post_init__(self) -> None:
-        refuse_idle_path(self.source, self.path)
-        refuse_idle_revision(self.source, self.revision)
-        refuse_empty_stop(self.stop_strings)
-        refuse_no_problems(num_train=self.num_train, num_test=self.num_test)
+        check_path_is_read(self.source, self.path)
+        check_revision_is_read(self.source, self.revision)
+        check_stop_strings(self.stop_strings)
+        check_counts(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.question_template, "text", "asserts", field="task.question_template")
         require_slots(self.prompt_template, "question", field="task.prompt_template")
         require_slots(self.shot_template, "prompt", "code", field="task.shot_template")
@@ -92,8 +92,8 @@ class Mbpp:
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
         ids = ID_RANGES[split]
-        cure = f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
-        problems = self._loaded.splits.get(split, cure=cure)
+        hint = f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
+        problems = self._loaded.splits.get(split, hint=hint)
         return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
 
     def revisions(self) -> dict[str, str]:
@@ -104,9 +104,6 @@ class Mbpp:
         if self._loaded.shots is None:
             return fill(self.completion_template, question=problem.question)
         return self._loaded.shots + fill(self.prompt_template, question=problem.question)
-
-    def script(self) -> tuple[Turn, ...]:
-        return (Turn(self.correction),)
 
     def verifier(self, grading: Grading) -> Verifier:
         return ProgramVerifier(grading)
@@ -130,7 +127,7 @@ class Mbpp:
 
     def _split(self, rows: dict[str, list[tuple[str, Record]]], *, origin: str) -> _Loaded:
         problems = {name: tuple(self._problem(id, row) for id, row in rows[name]) for name in rows}
-        refuse_repeated([problem for name in problems for problem in problems[name]], origin=origin)
+        check_unique([problem for name in problems for problem in problems[name]], origin=origin)
         statements = {name: {id: _statement(row) for id, row in rows[name]} for name in rows}
         left_out = dict(shared_statements(statements["train"], statements["test"]))
         train = tuple(problem for problem in problems["train"] if problem.id not in left_out)
@@ -140,7 +137,7 @@ class Mbpp:
             num_problems=sum(map(len, problems.values())) - len(left_out),
             notes={"left out of training": [f"{id} asks the same as {other}" for id, other in left_out.items()]},
         )
-        refuse_shared(
+        check_disjoint(
             {problem.id: statements["train"][problem.id] for problem in train}, statements["test"], task=origin
         )
         return _Loaded(
@@ -178,7 +175,7 @@ class Mbpp:
             )
             for record in records
         )
-        refuse_repeated(problems, origin=origin)
+        check_unique(problems, origin=origin)
         report(origin, num_records=len(records), num_problems=len(problems), notes={})
         return problems
 

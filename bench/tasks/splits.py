@@ -23,10 +23,10 @@ class Splits:
     dev: tuple[Problem, ...] = ()
     test: tuple[Problem, ...] = ()
 
-    def get(self, split: str, *, cure: str) -> tuple[Problem, ...]:
+    def get(self, split: str, *, hint: str) -> tuple[Problem, ...]:
         problems = getattr(self, split)
         if not problems:
-            raise ValueError(f"there are no {split} problems: {cure}")
+            raise ValueError(f"there are no {split} problems: {hint}")
         return problems
 
     def hold_out(self, num_dev: int) -> Splits:
@@ -43,7 +43,7 @@ def capped(problems: tuple[Problem, ...], num: int | None) -> tuple[Problem, ...
     return problems if num is None else _shuffled(problems)[:num]
 
 
-def refuse_no_problems(**counts: int | None) -> None:
+def check_counts(**counts: int | None) -> None:
     """Raise ValueError if one of a task's counts, by the name of its key, leaves no problem."""
     for name, count in counts.items():
         if count is not None and count < 1:
@@ -78,7 +78,7 @@ def shared_statements(train: Mapping[str, str], test: Mapping[str, str]) -> list
     return shared
 
 
-def refuse_shared(train: Mapping[str, str], test: Mapping[str, str], *, task: str) -> None:
+def check_disjoint(train: Mapping[str, str], test: Mapping[str, str], *, task: str) -> None:
     """No test problem may be in training: every task asserts it when it loads."""
     if shared := shared_statements(train, test):
         pairs = listed([a if a == b else f"{a} (the same as {b})" for a, b in shared])
@@ -87,7 +87,7 @@ def refuse_shared(train: Mapping[str, str], test: Mapping[str, str], *, task: st
         )
 
 
-def refuse_repeated(problems: Sequence[Problem], *, origin: str) -> None:
+def check_unique(problems: Sequence[Problem], *, origin: str) -> None:
     """Two problems with one id could not be told apart in results."""
     seen: set[str] = set()
     repeated = [problem.id for problem in problems if problem.id in seen or seen.add(problem.id)]

@@ -1,60 +1,89 @@
-"""Where a training stands: written at intervals, and taken up again where a run was killed.
-
-A stage is a stretch of training with its own name. The record names the stage under way, those finished before it, and
-what the policy's saved state belongs to.
-"""
+"""Where training stands: written at intervals, and taken up again where a run was killed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.policies.policy import KLEstimator, Optimizer, Policy
-from bench.results import Run
-from bench.rollout import Ledger, Player
+from bench.models.interface import KLEstimator, OptimizerConfig
+from bench.rollout import Usage
+from bench.runs.folder import Run
+from bench.training.adaptive_kl import AdaptiveKLCoef
+from bench.training.trainer import Trainer
 
 
-def save(policy: Policy, player: Player, run: Run, *, stage: str, step: int, num_steps: int, **more: Any) -> None:
-    """Write a checkpoint of step `step`; `more` is what else the stage needs to go on."""
-    before = run.progress
-    finished = [] if before is None else before["finished"]
-    if before is not None and before["stage"] != stage:
-        finished = [*finished, before["stage"]]
-    record = {
-        "stage": stage,
-        "step": step,
-        "complete": step == num_steps,
-        "finished": finished,
-        "update": player.ledger.updates,
-        "ledger": asdict(player.ledger),
-        **more,
-    }
-    run.save_progress(policy.save_state, record)
+@dataclass
+class StageState:
+    """How far a stage has come."""
+
+    step: int = 0
+    best_score: float | None = None  # of the checkpoints so far, by what `Selection` compares
+    best_step: int | None = None  # the step of that checkpoint
+    adaptive_kl: AdaptiveKLCoef = field(default_factory=AdaptiveKLCoef)
 
 
-def resume(policy: Policy, player: Player, run: Run, stage: str) -> Mapping[str, Any] | None:
-    """The newest record, if it is of this stage, with policy and ledger as they were; call it after `policy.begin`.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The record beside the policy's saved state."""
+
+    stage: str  # the one under way, or the last one that ended
+    complete: bool  # whether that stage has ended
+    finished: list[str]  # those before it, in order
+    usage: Usage
+    state: StageState
+
+    @staticmethod
+    def read(record: dict[str, Any]) -> Checkpoint:
+        state = {**record["state"], "adaptive_kl": AdaptiveKLCoef(**record["state"]["adaptive_kl"])}
+        return Checkpoint(
+            stage=record["stage"],
+            complete=record["complete"],
+            finished=record["finished"],
+            usage=Usage(**record["usage"]),
+            state=StageState(**state),
+        )
+
+
+def save(trainer: Trainer, stage: str, state: StageState, *, complete: bool) -> None:
+    before = latest(trainer.run)
+    finished = [] if before is None else before.finished
+    if before is not None and before.stage != stage:
+        finished = [*finished, before.stage]
+    usage = trainer.rollouts.usage
+    record = Checkpoint(stage=stage, complete=complete, finished=finished, usage=usage, state=state)
+    trainer.run.save_progress(trainer.policy.save_state, asdict(record), update=usage.updates)
+
+
+def latest(run: Run) -> Checkpoint | None:
+    return None if run.progress is None else Checkpoint.read(run.progress)
+
+
+def resume(trainer: Trainer, stage: str) -> StageState | None:
+    """The newest state, if it is of this stage, with policy and usage as they were; call it after `policy.begin`.
 
     Log rows that are about to be written again are dropped: those past the record, or all of a stage without one.
     """
-    progress = run.progress
-    if progress is None or progress["stage"] != stage:
-        run.tracker.forget_after(player.ledger.updates, stage=stage)
+    found, run = latest(trainer.run), trainer.run
+    if found is None or found.stage != stage:
+        run.tracker.forget_after(trainer.rollouts.usage.updates, stage=stage)
         return None
-    policy.restore_state(run.state_folder)
-    player.ledger = Ledger(**progress["ledger"])
-    run.tracker.forget_after(player.ledger.updates)
-    return progress
+    trainer.policy.restore_state(run.state_folder)
+    trainer.rollouts.usage = found.usage
+    run.tracker.forget_after(found.usage.updates)
+    return found.state
 
 
-def is_finished(policy: Policy, player: Player, run: Run, stage: str, optimizer: Optimizer) -> bool:
-    """Whether nothing is left to do in a stage. If it is the latest one, the policy gets the weights it ended with."""
-    progress = run.progress
-    if progress is None:
-        return False
-    if progress["stage"] == stage and progress["complete"]:
-        policy.begin(optimizer, num_updates=1, kl_estimator=KLEstimator.k1)
-        resume(policy, player, run, stage)
-        return True
-    return stage in progress["finished"]
+def finished_stages(run: Run) -> list[str]:
+    """In order; the last one's weights are the checkpoint's, unless another stage has begun since."""
+    found = latest(run)
+    if found is None:
+        return []
+    return [*found.finished, found.stage] if found.complete else list(found.finished)
+
+
+def restore_finished(trainer: Trainer, optimizer: OptimizerConfig) -> None:
+    """Give the policy the weights that the last finished stage ended with, if the newest checkpoint holds them."""
+    found = latest(trainer.run)
+    if found is not None and found.complete:
+        trainer.policy.begin(optimizer, num_updates=1, kl_estimator=KLEstimator.k1)
+        resume(trainer, found.stage)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.episode import Attempt, Completion, Episode, Grade, Problem, UnitTests, Verdict
+from bench.episode import Attempt, Completion, Episode, Grade, Problem, Reflection, Reply, UnitTests, Verdict
 from bench.files import write_file
 
 
@@ -50,18 +50,16 @@ def _episode(row: Mapping[str, Any]) -> Episode:
         sample=row["sample"],
         token_ids=tuple(row["token_ids"]),
         spans=tuple((start, stop) for start, stop in row["spans"]),
-        attempts=tuple(Attempt(_completion(each["completion"]), _verdict(each["verdict"])) for each in row["attempts"]),
-        critiques=tuple(map(_completion, row["critiques"])),
-        given=row["given"],
+        replies=tuple(map(_reply, row["replies"])),
+        num_prefilled=row["num_prefilled"],
     )
 
 
-def _completion(row: Mapping[str, Any]) -> Completion:
-    return Completion(**_with_tuples(row))
-
-
-def _verdict(row: dict[str, Any]) -> Verdict:
-    return Verdict(**{**row, "grade": Grade(row["grade"])})
+def _reply(row: Mapping[str, Any]) -> Reply:
+    completion = Completion(**_with_tuples(row["completion"]))
+    if "verdict" not in row:
+        return Reflection(completion, row["kind"])
+    return Attempt(completion, Verdict(**{**row["verdict"], "grade": Grade(row["verdict"]["grade"])}))
 
 
 def _with_tuples(row: Mapping[str, Any]) -> dict[str, Any]:

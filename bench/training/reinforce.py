@@ -1,186 +1,181 @@
-"""REINFORCE with a leave-one-out baseline over attempts, resumable: the loop behind every reinforcement method.
-
-A method says what an episode's attempts earn (`reward`) and what their divergence from the base model costs (`kl`);
-the loop does the rest, and knows no method by name.
-"""
+"""REINFORCE with a leave-one-out baseline: what a stage samples, what its replies earn, which weights it keeps."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from statistics import fmean
 
-from bench.episode import Attempt, Credit, Episode, Problem, Sampling, Turn
-from bench.policies.policy import KLEstimator, NonFiniteGradientError, Optimizer, Policy
-from bench.results import Run
-from bench.rollout import Player, request_seed
+from bench.episode import Attempt, Episode, Problem, SamplingParams, TrainingSample
+from bench.models.interface import UpdateStats
+from bench.rollout import request_seed
 from bench.status import Work
-from bench.training import checkpoint
-from bench.training.alarms import Alarms, Watch
-from bench.training.balance import Balance
-from bench.training.credit import Row, leave_one_out, returns
-from bench.training.finite import Skips
-from bench.training.log import training_metrics
+from bench.training.adaptive_kl import AdaptiveKLCoef
+from bench.training.advantages import Row, leave_one_out, returns
+from bench.training.alerts import Alerter
+from bench.training.checkpoint import StageState
+from bench.training.config import Selection
+from bench.training.stages import Reinforce
+from bench.training.step_metrics import StepMetrics, step_metrics
+from bench.training.trainer import Trainer
 
 
-class Selection(Enum):
-    """Which checkpoint a reinforcement stage ends with. Imitation keeps its last weights, whatever this says."""
+class ReinforceLoop:
+    """Implements `StageLoop`: each update learns from conversations that were sampled for it."""
 
-    best_reward = "best_reward"  # the end of the window of highest mean reward, see Stage.reward (the paper's rule)
-    best_dev = "best_dev"  # the one of highest accuracy, greedy, at the last attempt on the dev split
-    last = "last"
+    work = Work.step
+    resamples = True
 
+    def __init__(self, stage: Reinforce, trainer: Trainer) -> None:
+        config = trainer.config.rl
+        self.name, self.num_updates = stage.name, stage.num_steps
+        self.optimizer, self.kl_estimator = config.optimizer, config.kl_estimator
+        self.checkpoint_every = config.checkpoint_every
+        self.state = StageState(adaptive_kl=AdaptiveKLCoef(stage.num_kl_anchored))
+        self._stage, self._trainer, self._config = stage, trainer, config
+        self._problems = trainer.rollouts.task.problems("train")
+        self._prefilled: dict[tuple[str, int], Attempt] = {}
+        self._mean_rewards: list[float] = []  # of the steps since the last checkpoint
+        self._alerter = Alerter(config.alerts, f"{trainer.run.key} {stage.name}", tell=trainer.run.tracker.alert)
 
-@dataclass(kw_only=True)
-class Reinforcement:
-    """What every reinforcement method may spend, and how it steps. One budget, shared by all (conf/training/)."""
+    def prepare(self) -> None:
+        """Sample the first attempts that the stage is to go on from, for a random part of its places.
 
-    num_steps: int  # over all stages of a method
-    problems_per_step: int  # a step is one update, from newly sampled conversations
-    samples_per_problem: int  # conversations per problem and step, each compared with the others
-    optimizer: Optimizer
-    sampling: Sampling
-    kl_estimator: KLEstimator  # how the divergence from the base model is estimated
-    selection: Selection  # which checkpoint a stage ends with
-    window: int  # steps over which the stage's reward is averaged, and between checkpoints
-    alarms: Alarms = field(default_factory=Alarms)
-
-    def __post_init__(self) -> None:
-        if self.samples_per_problem < 2:
-            raise ValueError(
-                f"training.rl.samples_per_problem={self.samples_per_problem}: a leave-one-out baseline compares a "
-                "problem's samples with each other and needs at least 2"
-            )
-        if not self.sampling.is_full_distribution or self.sampling.temperature != 1:
-            raise ValueError(
-                "training.rl.sampling must be the policy itself: temperature=1 top_p=1 top_k=0. Samples from a "
-                "truncated or reshaped distribution, scored under the full one, make the gradient wrong"
-            )
-        for count in ("num_steps", "problems_per_step", "window"):
-            if getattr(self, count) < 1:
-                raise ValueError(f"training.rl.{count} must be at least 1, not {getattr(self, count)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stretch of training under one reward."""
-
-    name: str
-    num_steps: int
-    script: tuple[Turn, ...]
-    # From correctness per attempt to reward per attempt, a bonus included and KL excluded. Their sum over attempts is
-    # what `best_reward` compares windows by.
-    reward: Callable[[Sequence[float]], Row]
-    kl: Row  # coefficient per attempt
-    num_balanced: int = 0  # of the first attempts' coefficients, scaled to the reward as training goes (Balance)
-    discount: float = 0.0  # of later rewards in an attempt's return; the paper's is 0
-    first_attempts: Mapping[tuple[str, int], Attempt] = field(default_factory=dict)  # given, by problem id and sample
-    # What is credited in place of `reward`: the same expected gradient at discount 0 with less noise. None: the reward.
-    credited: Callable[[Sequence[float]], Row] | None = None
-
-
-def reinforce(policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage) -> None:
-    """Train for one stage, from the policy's weights as they are; takes up where a killed run left off.
-
-    A stage of no steps does nothing. The policy ends with the weights that `settings.selection` names.
-    """
-    if stage.num_steps == 0:
-        return
-    policy.begin(settings.optimizer, num_updates=stage.num_steps, kl_estimator=settings.kl_estimator)
-    position = _resume(policy, player, run, stage)
-    if position is None:
-        return
-    problems = player.task.problems("train")
-    watch = Watch(settings.alarms, f"{run.key} {stage.name}", tell=run.tracker.alert)
-    progress = run.tracker.progress(stage.name, total=stage.num_steps, start=position.step, work=Work.step)
-    skips = Skips(f"{run.key} {stage.name}")
-    while position.step < stage.num_steps:
-        label = f"{stage.name}/{position.step}"
-        if skips.in_a_row:  # the same samples would give the same gradient
-            label += f"/again{skips.in_a_row}"
-        chosen = problems_of_step(
-            problems, position.step, size=settings.problems_per_step, seed=order_seed(player, stage.name)
+        Each of them is at least one first attempt that the stage does not sample, so it never costs more than without.
+        """
+        if self._stage.prefilled_fraction == 0:
+            return
+        rollouts, size = self._trainer.rollouts, self._config.group_size
+        draw = random.Random(request_seed(rollouts.seed, "score/offline"))
+        wanted = {
+            (problem.id, sample)
+            for problem in self._problems
+            for sample in range(size)
+            if draw.random() < self._stage.prefilled_fraction
+        }
+        needed = {problem.id for step in range(self.num_updates) for problem in self._problems_of(step)}
+        episodes = rollouts.rollout(
+            self._trainer.policy,
+            [problem for problem in self._problems if problem.id in needed],
+            next_turn=self._trainer.next_turn,
+            num_attempts=1,
+            sampling=self._config.sampling,
+            num_samples=size,
+            only=wanted,
+            seed_key="offline",
         )
-        episodes = player.play(
-            policy,
-            chosen,
-            script=stage.script,
-            sampling=settings.sampling,
-            num_samples=settings.samples_per_problem,
-            label=label,
-            first_attempts=stage.first_attempts,
+        self._prefilled = {(episode.problem.id, episode.sample): episode.attempts[0] for episode in episodes}
+
+    def collect(self) -> None: ...
+
+    def samples(self, *, attempt: int) -> list[TrainingSample]:
+        step = self.state.step
+        seed_key = f"{self.name}/{step}"
+        if attempt:  # the same samples would give the same gradient
+            seed_key += f"/again{attempt}"
+        episodes = self._trainer.rollouts.rollout(
+            self._trainer.policy,
+            self._problems_of(step),
+            next_turn=self._trainer.next_turn,
+            num_attempts=self._stage.num_attempts,
+            sampling=self._config.sampling,
+            num_samples=self._config.group_size,
+            seed_key=seed_key,
+            prefilled_attempts=self._prefilled,
         )
-        scaled = position.balance.scale
-        balanced = replace(stage, kl=position.balance.coefficients(stage.kl))
-        credits = assign(episodes, balanced, samples=settings.samples_per_problem)
-        try:
-            metrics = policy.update(credits)
-        except NonFiniteGradientError as error:
-            skips.skip(error, step=position.step + 1)
-            continue
-        player.ledger.updates += 1
-        player.ledger.trained_tokens += round(metrics["trained_tokens"])
-        position.step += 1
-        earned = [stage.reward(episode.rewards) for episode in episodes]
-        position.recent.append(fmean(map(sum, earned)))
-        divergences = tuple(metrics.get(f"kl@t{place}", 0.0) for place in range(1, len(stage.kl) + 1))
-        position.balance.observe(reward=position.recent[-1], divergences=divergences)
-        told = training_metrics(episodes, earned, metrics) | {"train/skipped": skips.succeed()}
-        if stage.num_balanced:
-            told["train/kl_scale"] = scaled
-        equal = not any(any(credit.weights) for credit in credits)
-        alarms = watch.step(told, rewards_equal=equal)
-        window_ends = position.step % settings.window == 0 or position.step == stage.num_steps
-        if window_ends and settings.selection is not Selection.last:
-            told |= _select(policy, player, run, settings, stage, position)
-        run.log(update=player.ledger.updates, stage=stage.name, step=position.step, **told, alarms=alarms)
-        progress.advance(shown={name.removeprefix("train/"): told[name] for name in told if "accuracy@" in name})
-        if window_ends:
-            position.recent.clear()
-            checkpoint.save(
-                policy,
-                player,
-                run,
-                stage=stage.name,
-                step=position.step,
-                num_steps=stage.num_steps,
-                best=position.best,
-                best_at=position.best_at,
-                balance=asdict(position.balance),
-            )
-            if position.best_at is not None:
-                run.keep_best(stage.name, position.best_at)
-    progress.close()
+        kl_coefs = self.state.adaptive_kl.coefficients(self._stage.kl_coefs)
+        return training_samples(episodes, replace(self._stage, kl_coefs=kl_coefs), group_size=self._config.group_size)
+
+    def metrics(self, samples: Sequence[TrainingSample], stats: UpdateStats) -> StepMetrics:
+        episodes = [sample.episode for sample in samples]
+        rewards = [self._stage.reward(episode) for episode in episodes]
+        row = step_metrics(episodes, rewards, stats)
+        self._mean_rewards.append(row["train/reward"])
+        if self._stage.num_kl_anchored:
+            row["train/kl_scale"] = self.state.adaptive_kl.scale
+        divergences = tuple(stats.kl.get(label, 0.0) for label in episodes[0].labels)
+        self.state.adaptive_kl.observe(reward=self._mean_rewards[-1], divergences=divergences)
+        no_signal = not any(any(sample.advantages) for sample in samples)
+        alerts = self._alerter.step(row, rewards_equal=no_signal)
+        shown = {name.removeprefix("train/"): value for name, value in row.items() if "accuracy@" in name}
+        return StepMetrics(row=row, more={"alerts": alerts}, shown=shown)
+
+    def measure(self) -> dict[str, float]:
+        return {}
+
+    def select(self) -> dict[str, float]:
+        """At the stage's end the policy gets the best checkpoint's weights."""
+        if self._config.selection is Selection.last:
+            return {}
+        if self._config.selection is Selection.best_dev:
+            compared, score = "dev_accuracy", self._dev_accuracy()
+        else:
+            compared, score = "mean_reward", fmean(self._mean_rewards)
+        state, run, policy = self.state, self._trainer.run, self._trainer.policy
+        is_best = state.best_score is None or score >= state.best_score
+        if is_best:
+            state.best_score, state.best_step = score, state.step
+            run.save_best(self.name, state.step, policy.save)
+        if state.step == self.num_updates:
+            assert state.best_step is not None
+            policy.restore(run.best_weights(self.name, state.best_step))
+        return {f"selection/{compared}": score, "selection/is_best": float(is_best)}
+
+    def checkpointed(self) -> None:
+        self._mean_rewards.clear()
+        if self.state.best_step is not None:
+            self._trainer.run.keep_best(self.name, self.state.best_step)
+
+    def _problems_of(self, step: int) -> list[Problem]:
+        seed = request_seed(self._trainer.rollouts.seed, self.name)
+        return problems_of_step(self._problems, step, size=self._config.problems_per_step, seed=seed)
+
+    def _dev_accuracy(self) -> float:
+        """Of the last attempt. Measuring is no part of the training budget, so it is not counted."""
+        rollouts = self._trainer.rollouts.without_usage()
+        episodes = rollouts.rollout(
+            self._trainer.policy,
+            rollouts.task.problems("dev"),
+            next_turn=self._trainer.next_turn,
+            num_attempts=self._stage.num_attempts,
+            sampling=SamplingParams(temperature=0, max_tokens=self._config.sampling.max_tokens),
+            seed_key="dev",
+        )
+        return fmean(episode.rewards[-1] for episode in episodes)
 
 
-def assign(episodes: Sequence[Episode], stage: Stage, *, samples: int) -> list[Credit]:
-    """Per attempt: the advantage over the other samples of the same problem, and the stage's KL coefficient.
+def training_samples(episodes: Sequence[Episode], stage: Reinforce, *, group_size: int) -> list[TrainingSample]:
+    """Per reply: the advantage over the other samples of the same problem, and the stage's KL coefficient.
 
-    `episodes` holds `samples` episodes per problem, side by side. Attempts that were given to the policy carry nothing:
-    they say nothing of what it would do.
+    `episodes` holds `group_size` episodes per problem, side by side. Replies that were prefilled carry nothing: they
+    say nothing of what the policy would do.
     """
-    credited = stage.credited or stage.reward
-    credits = []
-    for start in range(0, len(episodes), samples):
-        group = episodes[start : start + samples]
-        rows = [returns(credited(episode.rewards), discount=stage.discount) for episode in group]
-        credits += [
-            Credit(episode, weights=_masked(weights, episode.given), kl=_masked(stage.kl, episode.given))
-            for episode, weights in zip(group, leave_one_out(rows), strict=True)
+    reward = stage.advantage_reward or stage.reward
+    samples = []
+    for start in range(0, len(episodes), group_size):
+        group = episodes[start : start + group_size]
+        rows = [returns(reward(episode), discount=stage.discount) for episode in group]
+        advantages = leave_one_out(rows, labels=[episode.labels for episode in group])
+        samples += [
+            TrainingSample(
+                episode,
+                advantages=_without_prefilled(row, episode),
+                kl_coefs=_without_prefilled(_per_reply(stage.kl_coefs, episode), episode),
+            )
+            for episode, row in zip(group, advantages, strict=True)
         ]
-    return credits
+    return samples
 
 
-def _masked(values: Row, given: int) -> Row:
-    return (0.0,) * given + values[given:]
+def _per_reply(kl_coefs: Row, episode: Episode) -> Row:
+    num_replies = len(episode.replies)
+    return (*kl_coefs, *kl_coefs[-1:] * num_replies)[:num_replies]
 
 
-def order_seed(player: Player, stage: str) -> int:
-    """What shuffles a stage's problems."""
-    return request_seed(player.seed, stage)
+def _without_prefilled(values: Row, episode: Episode) -> Row:
+    return (0.0,) * episode.num_prefilled + values[episode.num_prefilled :]
 
 
 def problems_of_step(problems: Sequence[Problem], step: int, *, size: int, seed: int) -> list[Problem]:
@@ -203,59 +198,3 @@ def _order(num_problems: int, seed: int, epoch: int) -> tuple[int, ...]:
     order = list(range(num_problems))
     random.Random(request_seed(seed, "epoch", epoch)).shuffle(order)
     return tuple(order)
-
-
-@dataclass(slots=True)
-class _Position:
-    """How far a stage has come."""
-
-    step: int
-    balance: Balance
-    recent: list[float] = field(default_factory=list)  # the stage's summed reward at each step of the open window
-    best: float | None = None  # of the closed windows, by what `Selection` looks at
-    best_at: int | None = None  # the step that it ended with
-
-
-def _select(
-    policy: Policy, player: Player, run: Run, settings: Reinforcement, stage: Stage, position: _Position
-) -> dict[str, float]:
-    """Keep the weights if the window is the best so far by what `Selection` looks at; returns what is logged of it.
-
-    At the stage's end the policy gets the best window's weights.
-    """
-    if settings.selection is Selection.best_dev:
-        compared, merit = "dev_accuracy", _dev_accuracy(policy, player, stage, max_tokens=settings.sampling.max_tokens)
-    else:
-        compared, merit = "window_reward", fmean(position.recent)
-    is_best = position.best is None or merit >= position.best
-    if is_best:
-        position.best, position.best_at = merit, position.step
-        run.save_best(stage.name, position.step, policy.save)
-    if position.step == stage.num_steps:
-        assert position.best_at is not None
-        policy.restore(run.best_weights(stage.name, position.best_at))
-    return {f"selection/{compared}": merit, "selection/is_best": float(is_best)}
-
-
-def _dev_accuracy(policy: Policy, player: Player, stage: Stage, *, max_tokens: int) -> float:
-    """Of the last attempt. Measuring is no part of the training budget, so it stays out of the ledger."""
-    episodes = player.aside().play(
-        policy,
-        player.task.problems("dev"),
-        script=stage.script,
-        sampling=Sampling(temperature=0, max_tokens=max_tokens),
-        label="dev",
-    )
-    return fmean(episode.rewards[-1] for episode in episodes)
-
-
-def _resume(policy: Policy, player: Player, run: Run, stage: Stage) -> _Position | None:
-    """Where to begin; None if this stage had been finished when the run was killed in a later one."""
-    progress = run.progress
-    if progress is not None and stage.name in progress["finished"]:
-        return None
-    record = checkpoint.resume(policy, player, run, stage.name)
-    if record is None:
-        return _Position(0, Balance(stage.num_balanced))
-    balance = Balance(**record["balance"])
-    return _Position(record["step"], balance, best=record["best"], best_at=record["best_at"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.rollout import Player
+from bench.rollout import RolloutWorker
 from bench.status import Status, Work, training_left
-from bench.training.budget import Training
+from bench.training.config import Training
 
 
 class WorkLeft:
@@ -15,15 +15,15 @@ class WorkLeft:
     def __init__(
         self,
         training: Training,
-        player: Player,
+        rollouts: RolloutWorker,
         unmeasured: Mapping[str, int],
         *,
         trains: bool,
         tell: Callable[[Status], object],
     ) -> None:
-        self._player = player
+        self._rollouts = rollouts
         self._tell = tell
-        self._per_step = training.rl.problems_per_step * training.rl.samples_per_problem
+        self._per_step = training.rl.conversations_per_step
         self._per_batch = training.sft.batch_size
         self._planned = training.rl.num_steps * self._per_step if trains else 0
         self._to_measure = unmeasured
@@ -33,13 +33,13 @@ class WorkLeft:
         if work is Work.evaluate and total:
             self._measured[phase] = self._to_measure[phase] * done // total
             self._planned = 0  # whatever was estimated of training is behind us
-        ledger = self._player.ledger
+        usage = self._rollouts.usage
         left = {Work.evaluate: sum(self._to_measure.values()) - sum(self._measured.values())}
         if self._planned:
             left |= training_left(
                 planned=self._planned,
-                sampled=ledger.sampled_episodes,
-                updates=ledger.updates,
+                sampled=usage.sampled_episodes,
+                updates=usage.updates,
                 per_step=self._per_step,
                 per_batch=self._per_batch,
                 done=done,

@@ -21,7 +21,7 @@ import numpy as np
 from math_verify import parse, verify
 
 from bench.episode import Problem
-from bench.grading.answers import AnswerVerifier
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 
 Stream = list[tuple[str, str]]  # (gold, attempt)

@@ -1,9 +1,9 @@
 """Peak memory of 10,000 and of 100,000 conversations: `python -m tests.perf.conversations [--json FILE]`.
 
 A scripted model answers arithmetic problems in two attempts of about 200 characters each. The conversations go the way
-of a supervised method and of an evaluation: played in chunks, graded, kept on disk, written as training data, read back
-in batches in random order; and played in parts, joined, and summarised. Each measurement is a process of its own. Its
-memory is the highest resident size, less what the process holds before it begins.
+of a supervised method and of an evaluation: sampled in chunks, graded, kept on disk, written as training data, read
+back in batches in random order; and sampled in parts, joined, and summarised. Each measurement is a process of its own.
+Its memory is the highest resident size, less what the process holds before it begins.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.episode import Problem, Sampling
-from bench.evaluation import Evaluation, play_evaluation
+from bench.episode import Problem, SamplingParams
+from bench.evaluation import Evaluation, evaluate
+from bench.launch.catalogue import compose_plan
 from bench.metrics import summarise
-from bench.policies.scripted import Scripted
-from bench.results import Run, RunKey
-from bench.rollout import Player
+from bench.models.scripted import Scripted
+from bench.rollout import RolloutWorker
+from bench.runs.folder import Run, RunKey
 from bench.training.collection import collect
-from tests.made_episodes import EqualsGold, Riddles
+from bench.training.stages import Imitate
+from bench.training.trainer import Trainer
+from tests.made_episodes import EqualsGold, Riddles, ask_again
 
 NUMBERS = (10_000, 100_000)
 PACKAGES = ("numpy", "pandas", "pyarrow")
 SAMPLES_PER_PROBLEM = 10
-SAMPLING = Sampling(max_tokens=1000)
+SAMPLING = SamplingParams(max_tokens=1000)
 BATCH_SIZE = 64
 REPLIES = [f"{'The sum is found by adding the parts one by one. ' * 4}Final Answer: {number}" for number in range(7)]
 
@@ -89,10 +92,13 @@ def measured(which: str, number: int) -> dict:
         for k in range(number // SAMPLES_PER_PROBLEM)
     ]
     task, policy = Riddles(problems), Scripted(REPLIES)
+    config = compose_plan(["training=paper"]).experiment.training
+    config.sft.sampling = SAMPLING
     with run_folder() as run:
+        trainer = Trainer(policy, RolloutWorker(task, EqualsGold(), seed=0), run, config, next_turn=ask_again)
         gc.collect()
         before, began = resident_mib(), time.perf_counter()
-        {"collection": collection, "evaluation": evaluation}[which](run, Player(task, EqualsGold(), seed=0), policy)
+        {"collection": collection, "evaluation": evaluation}[which](trainer)
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         disk = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
@@ -105,35 +111,35 @@ def measured(which: str, number: int) -> dict:
     }
 
 
-def collection(run: Run, player: Player, policy: Scripted) -> None:
-    kept = collect(
-        policy,
-        player,
-        run,
-        label="collecting",
-        sampling=SAMPLING,
-        num_conversations=SAMPLES_PER_PROBLEM * len(player.task.problems("train")),
-        choose=lambda episodes: episodes,
+def collection(trainer: Trainer) -> None:
+    stage = Imitate(
+        name="collecting",
+        num_conversations=SAMPLES_PER_PROBLEM * len(trainer.rollouts.task.problems("train")),
+        choose=lambda episodes, _: episodes,
+        advantages=lambda _: (1.0, 1.0),
     )
-    run.save_training_data("collecting", kept)
+    kept = collect(trainer, stage)
+    trainer.run.save_training_data(stage.name, kept, num_attempts=stage.num_attempts)
     order = random.Random(0).sample(range(len(kept)), len(kept))
     for first in range(0, len(order), BATCH_SIZE):
         batch = [kept[index] for index in order[first : first + BATCH_SIZE]]
-        policy.update([])
+        trainer.policy.update([])
         assert batch
 
 
-def evaluation(run: Run, player: Player, policy: Scripted) -> None:
-    asked = Evaluation(num_samples=SAMPLES_PER_PROBLEM, sampling=SAMPLING)
-    parts = play_evaluation(run, "sampled", asked, player, policy, script=player.task.script(), made_from={})
-    summarise(run.finish_evaluation("sampled", parts, {}))
+def evaluation(trainer: Trainer) -> None:
+    run, requested = trainer.run, Evaluation(num_samples=SAMPLES_PER_PROBLEM, sampling=SAMPLING)
+    parts = evaluate(
+        run, "sampled", requested, trainer.rollouts, trainer.policy, next_turn=trainer.next_turn, made_from={}
+    )
+    summarise(run.join_parts("sampled", parts))
 
 
 @contextmanager
 def run_folder() -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
         key = RunKey(method="scripted", task="sums", model="scripted", variant="main", seed=0)
-        with Run.claim(key, Path(folder), {}) as run:
+        with Run.lock(key, Path(folder), {}) as run:
             yield run
 
 

@@ -14,12 +14,12 @@ from collections import Counter
 from itertools import pairwise
 
 from bench.episode import Grade, Problem
-from bench.grading.answers import AnswerVerifier
-from bench.grading.equivalence import decide
-from bench.grading.extraction import extract_answer, extract_answer_line
-from bench.grading.normalise import normalise
-from bench.grading.predictions import stated_answer
-from bench.grading.string_match import same_string
+from bench.grading.answers.equivalence import decide
+from bench.grading.answers.extraction import extract_answer, extract_answer_line
+from bench.grading.answers.normalise import normalise
+from bench.grading.answers.predictions import stated_answer
+from bench.grading.answers.string_match import same_string
+from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 
 PIECES = [

@@ -19,7 +19,7 @@ import test_code_extraction
 import test_program_data
 
 from bench.episode import Grade, Problem, UnitTests
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 
 PROPERTIES: tuple[Callable[[], None], ...] = (

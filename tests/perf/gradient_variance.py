@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import cast
@@ -22,12 +23,13 @@ from unittest.mock import patch
 
 import torch
 
-from bench.catalogue import compose_plan
-from bench.episode import Credit
+from bench.episode import TrainingSample
+from bench.launch.catalogue import compose_plan
 from bench.methods.score import Baseline, Score
-from bench.policies.learner import Learner
-from bench.rollout import Player
-from bench.training.reinforce import Stage, assign, problems_of_step
+from bench.models.policy import TransformersPolicy
+from bench.rollout import RolloutWorker
+from bench.training.reinforce import problems_of_step, training_samples
+from bench.training.stages import Reinforce
 
 REWARD = ("the whole update", "the second attempt's reward")
 KL = ("the whole update", "the KL")
@@ -52,59 +54,59 @@ class Spread:
 
 def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) -> dict[str, tuple[float, float]]:
     """Per part the two traces that are compared."""
-    plan = compose_plan(["method=score", "tracking=none"])
-    experiment = plan.experiment
+    experiment = compose_plan(["method=score", "tracking=none"]).experiment
     rl, score = experiment.training.rl, cast(Score, experiment.method)
-    learner = cast(Learner, experiment.model.build(experiment.task.canonical_id))
+    learner = cast(TransformersPolicy, experiment.model.build(experiment.task.canonical_id))
     learner.restore(weights)
     learner.begin(rl.optimizer, num_updates=1, kl_estimator=rl.kl_estimator)
     stages = [
-        cast(Stage, replace(score, baseline=each)._stages(experiment.task, num_steps=rl.num_steps, offline={})[-1])
+        cast(Reinforce, replace(score, baseline=each).stages(experiment.task, experiment.training)[-1])
         for each in (Baseline.loo, Baseline.loo_residual)
     ]
     spreads = {part: (Spread(), Spread()) for part in (KL if kl_baseline else REWARD)}
     with experiment.task.verifier(experiment.grading) as verifier:
-        player = Player(experiment.task, verifier, seed=seed)
+        rollouts = RolloutWorker(experiment.task, verifier, seed=seed)
         problems = experiment.task.problems("train")
         for batch in range(num_batches):
-            episodes = player.play(
+            episodes = rollouts.rollout(
                 learner,
                 problems_of_step(problems, batch, size=rl.problems_per_step, seed=seed),
-                script=experiment.task.script(),
+                next_turn=partial(score.next_turn, experiment.task),
+                num_attempts=2,
                 sampling=rl.sampling,
-                num_samples=rl.samples_per_problem,
-                label=f"variance/{batch}",
+                num_samples=rl.group_size,
+                seed_key=f"variance/{batch}",
             )
-            plain, residual = (assign(episodes, stage, samples=rl.samples_per_problem) for stage in stages)
+            plain, residual = (training_samples(episodes, stage, group_size=rl.group_size) for stage in stages)
             if kl_baseline:
-                for part, credits in zip(KL, (plain, without_rewards(plain)), strict=True):
+                for part, samples in zip(KL, (plain, without_rewards(plain)), strict=True):
                     with without_kl_baseline():
-                        spreads[part][0].add(gradient(learner, credits))
-                    spreads[part][1].add(gradient(learner, credits))
+                        spreads[part][0].add(gradient(learner, samples))
+                    spreads[part][1].add(gradient(learner, samples))
             else:
-                for place, credits in enumerate((plain, residual)):
-                    spreads[REWARD[0]][place].add(gradient(learner, credits))
-                    spreads[REWARD[1]][place].add(gradient(learner, of_second_reward(credits)))
+                for place, samples in enumerate((plain, residual)):
+                    spreads[REWARD[0]][place].add(gradient(learner, samples))
+                    spreads[REWARD[1]][place].add(gradient(learner, of_second_reward(samples)))
     return {part: (one.trace, other.trace) for part, (one, other) in spreads.items()}
 
 
-def of_second_reward(credits: Sequence[Credit]) -> list[Credit]:
-    return [Credit(credit.episode, (0.0, credit.weights[1]), (0.0, 0.0)) for credit in credits]
+def of_second_reward(samples: Sequence[TrainingSample]) -> list[TrainingSample]:
+    return [TrainingSample(sample.episode, (0.0, sample.advantages[1]), (0.0, 0.0)) for sample in samples]
 
 
-def without_rewards(credits: Sequence[Credit]) -> list[Credit]:
-    return [Credit(credit.episode, (0.0,) * len(credit.weights), credit.kl) for credit in credits]
+def without_rewards(samples: Sequence[TrainingSample]) -> list[TrainingSample]:
+    return [TrainingSample(sample.episode, (0.0,) * len(sample.advantages), sample.kl_coefs) for sample in samples]
 
 
 @contextmanager
 def without_kl_baseline() -> Iterator[None]:
-    with patch("bench.policies.learner.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
+    with patch("bench.models.policy.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
         yield
 
 
-def gradient(learner: Learner, credits: Sequence[Credit]) -> torch.Tensor:
+def gradient(learner: TransformersPolicy, samples: Sequence[TrainingSample]) -> torch.Tensor:
     learner.model.zero_grad(set_to_none=True)
-    learner.backward(credits)
+    learner.backward(samples)
     return torch.cat([each.grad.flatten() for each in learner.model.parameters() if each.grad is not None])
 
 

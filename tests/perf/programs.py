@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.episode import Grade, Problem, UnitTests
-from bench.grading import sandbox
-from bench.grading.code_extraction import assemble
-from bench.grading.formats import humaneval_tests, mbpp_tests
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.extraction import assemble
+from bench.grading.programs.formats import humaneval_tests, mbpp_tests
+from bench.grading.programs.verifier import ProgramVerifier
+from bench.grading.sandbox import confinement
 from bench.grading.verifier import Grading
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=0, help="no more than so many; 0: all")
     options = parser.parse_args()
     programs = references(options.data)[: options.programs or None]
-    print(f"{len(programs)} programs, {options.workers} side by side; {sandbox.isolation()}")
+    print(f"{len(programs)} programs, {options.workers} side by side; {confinement.isolation()}")
 
     before, start = cpu_of_children(), time.monotonic()
     with ProgramVerifier(Grading(workers=options.workers)) as verifier:

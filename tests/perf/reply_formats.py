@@ -29,9 +29,9 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[2]))
 
 from bench.episode import Grade, UnitTests
-from bench.grading.code_extraction import assemble, extract_program, tested_names
-from bench.grading.formats import humaneval_tests, mbpp_tests, unix_lines
-from bench.grading.python_source import bound
+from bench.grading.programs.extraction import assemble, extract_program, tested_names
+from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
+from bench.grading.programs.python_source import bound
 from bench.machine import available_cores
 from tests.reply_formats import BODIES, REPLIES, Answer
 

@@ -1,6 +1,7 @@
 """Sandboxed unit tests for the `evaluate` library: evaluate.load("bench/evaluate_metrics/code_execution").
 
-The verdict is formed outside the candidate's process; `bench.grading.programs` says how. Needs this project installed.
+The verdict is formed outside the candidate's process; `bench.grading.programs.verifier` says how. Needs this project
+installed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import datasets
 import evaluate
 
 from bench.episode import Problem, UnitTests
-from bench.grading.formats import humaneval_tests
-from bench.grading.programs import ProgramVerifier
+from bench.grading.programs.formats import humaneval_tests
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 from bench.metrics import pass_at_k
 

@@ -64,7 +64,7 @@ class SelfCorrection(evaluate.Metric):
 
 
 def _grade_answers(attempts: list[list[str]], golds: list[str]) -> list[list[Grade]]:
-    from bench.grading.answers import AnswerVerifier  # late: it starts worker processes, "graded" needs none
+    from bench.grading.answers.verifier import AnswerVerifier  # late: it starts worker processes, "graded" needs none
     from bench.grading.verifier import Grading
 
     problems = [Problem(str(number), question="", gold=gold) for number, gold in enumerate(golds)]

@@ -1,0 +1,190 @@
+"""Processes that do algebra and can be killed: the owner's side of math_verify_worker.py.
+
+`AlgebraPool.judge` blocks the calling thread for one answer; as many threads as there are workers may call it. A worker
+that does not reply in time is killed (SIGKILL to its pidfd) and replaced; one that has served `ANSWERS_PER_WORKER` is
+replaced too, since sympy's caches grow. Nothing is started before the first question.
+
+The time allowed is wall-clock time, but a worker that was kept waiting for a processor gets what it lacks, up to
+`PATIENCE` times the limit: an answer's grade shall not depend on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.episode import Grade
+
+PROGRAM = Path(__file__).with_name("math_verify_worker.py")
+ANSWERS_PER_WORKER = 2000
+PATIENCE = 6
+CLOCK_TICK = 1 / os.sysconf("SC_CLK_TCK")
+START_SECONDS = 120.0  # importing Math-Verify takes half a second on an idle machine
+FAILURES = {
+    Grade.CORRECT: "",
+    Grade.WRONG: "not equal to the gold answer",
+    Grade.UNPARSEABLE: "Math-Verify cannot read it",
+    Grade.MEMORY: "comparing it exhausted its memory",
+}
+
+
+class WorkerDiedError(Exception):
+    """A worker ended without a reply."""
+
+
+class Judgement(NamedTuple):
+    grade: Grade
+    failure: str
+
+
+class Worker:
+    """One process and the line to it."""
+
+    def __init__(self, *, pid: int, pidfd: int, line: socket.socket) -> None:
+        self.num_answers = 0
+        self._pid = pid
+        self._pidfd = pidfd
+        self._line = line
+
+    def ask(self, gold: str, answer: str, seconds: float) -> dict:
+        """The worker's reply. Raises TimeoutError or WorkerDiedError; in both cases the worker is of no further use."""
+        self.num_answers += 1
+        try:
+            used = self._processor_seconds()
+            self._line.settimeout(seconds)
+            self._line.sendall(json.dumps({"gold": gold, "answer": answer}).encode() + b"\n")
+            last_call = time.monotonic() + PATIENCE * seconds
+            reply = b""
+            while not reply.endswith(b"\n"):
+                try:
+                    received = self._line.recv(4096)
+                except TimeoutError:
+                    lacking = min(seconds - (self._processor_seconds() - used), last_call - time.monotonic())
+                    if lacking < CLOCK_TICK:
+                        raise
+                    self._line.settimeout(lacking)
+                    continue
+                if not received:
+                    raise WorkerDiedError
+                reply += received
+        except (BrokenPipeError, ConnectionResetError, FileNotFoundError) as error:
+            raise WorkerDiedError from error
+        return json.loads(reply)
+
+    def _processor_seconds(self) -> float:
+        """What the worker has used so far; FileNotFoundError if it has ended."""
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * CLOCK_TICK
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        os.close(self._pidfd)
+        self._line.close()
+
+
+class Renderer:
+    """The process that has imported Math-Verify and forks workers."""
+
+    def __init__(self, *, memory_mb: int, seconds: float) -> None:
+        self._control, theirs = socket.socketpair()
+        limits = json.dumps({"memory_mb": memory_mb, "seconds": seconds})
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-B", str(PROGRAM), str(theirs.fileno()), limits],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                start_new_session=True,  # Ctrl-C is for the owner, who then ends the workers
+            )
+        self._control.settimeout(START_SECONDS)
+        if self._control.recv(5) != b"ready":
+            raise RuntimeError(f"the process that compares answers did not start:\n{self._last_words()}")
+
+    def fork(self) -> Worker:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+            message, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
+        if not message:
+            ours.close()
+            raise RuntimeError(f"the process that starts answer workers has ended:\n{self._last_words()}")
+        return Worker(pid=int(message), pidfd=descriptors[0], line=ours)
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+    def _last_words(self) -> str:
+        _, stderr = self._process.communicate(timeout=START_SECONDS)
+        return stderr.decode(errors="replace")[-2000:]
+
+
+class AlgebraPool:
+    """At most `num_workers` workers, started when first needed."""
+
+    def __init__(self, *, num_workers: int, seconds: float, memory_mb: int) -> None:
+        self._seconds = seconds
+        self._memory_mb = memory_mb
+        self._lock = threading.Lock()
+        self._template: Renderer | None = None
+        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        for _ in range(num_workers):
+            self._idle.put(None)  # a place that no process has taken yet
+
+    @property
+    def started(self) -> bool:
+        return self._template is not None
+
+    def judge(self, gold: str, answer: str) -> Judgement:
+        """Math-Verify's verdict within the limits. An answer that ends two workers in a row cannot be read."""
+        for _ in range(2):
+            worker, kept = self._idle.get(), None
+            try:
+                worker = worker or self._new_worker()
+                reply = worker.ask(gold, answer, self._seconds)
+                if not reply["exhausted"] and worker.num_answers < ANSWERS_PER_WORKER:
+                    kept = worker
+                grade = Grade(reply["verdict"])
+                if reply["exhausted"] and grade is not Grade.CORRECT:
+                    grade = Grade.MEMORY
+                return Judgement(grade, FAILURES[grade])
+            except TimeoutError:
+                return Judgement(Grade.TIMEOUT, f"comparing it took more than {self._seconds:g} s")
+            except WorkerDiedError:
+                continue
+            finally:
+                if worker and not kept:
+                    worker.kill()
+                self._idle.put(kept)
+        return Judgement(Grade.UNPARSEABLE, "comparing it ended the process that tried, twice")
+
+    def close(self) -> None:
+        with self._lock:
+            while not self._idle.empty():
+                if worker := self._idle.get():
+                    worker.kill()
+            if self._template:
+                self._template.close()
+                self._template = None
+
+    def _new_worker(self) -> Worker:
+        with self._lock:
+            if self._template is None:
+                self._template = Renderer(memory_mb=self._memory_mb, seconds=self._seconds)
+            return self._template.fork()

@@ -1,0 +1,93 @@
+"""What a sweep says before it starts and after it has ended."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.experiment import RunSpec
+from bench.launch.failures import BATCHES, ran_out_of_gpu
+from bench.launch.forecast import makespan, seconds_of_earlier, spoken
+from bench.launch.slots import Slots
+from bench.runs.folder import RunKey
+
+_MOST_NAMED = 4  # values of one kind that are named; more are counted
+
+
+def opening(
+    plans: Sequence[RunSpec], unfinished: Sequence[RunSpec], slots: Slots | None, *, launcher: str = ""
+) -> list[str]:
+    """What is planned, where it goes, how much of it at once, and how long it may take; `slots` of this machine."""
+    results = plans[0].experiment.results
+    keys = [plan.key for plan in plans]
+    finished = len(plans) - len(unfinished)
+    before = f"; {finished} of {len(plans)} runs were finished before" if finished else ""
+    lines = [f"{_count(len(plans), 'run')} planned: {_what(keys)}{before}", f"results go to {results}/runs"]
+    if not unfinished:
+        return lines
+    lines += dict.fromkeys(f"note: {told}" for plan in unfinished if (told := plan.budget_missed()))
+    if slots is None:
+        return [*lines, f"jobs go to {launcher.rpartition('.')[2]}; its logs lie in {results}/sweeps/logs"]
+    where = f"GPU {', '.join(gpu for gpu in slots.gpus if gpu is not None)}" if slots.gpus else "the CPU"
+    cores = _count(slots.cores_each, "core")
+    lines.append(f"{slots.at_once} at once on {where}, {cores} each (jobs= sets how many)")
+    lines.append(f"time: {_time(unfinished, slots)}")
+    return lines
+
+
+def closing(plans: Sequence[RunSpec], failures: Sequence[str], *, seconds: float, command: str) -> list[str]:
+    """What to do next: `failures` is a line for each failed run, `command` what to call for another try."""
+    results = Path(plans[0].experiment.results)
+    done = [plan for plan in plans if plan.is_finished]
+    lines = [f"{len(done)} of {_count(len(plans), 'run')} done after {spoken(seconds)}"]
+    lines += [f"failed: {failure}" for failure in failures]
+    if failures and (smaller := _smaller_batches(plans)):
+        lines.append(f"go on with smaller batches:   {command} {smaller}")
+    elif failures:
+        lines.append(f"try the failed ones again:    {command}")
+    if done:
+        option = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+        evaluations = done[-1].experiment.evaluations
+        evaluation = "greedy" if "greedy" in evaluations else next(iter(evaluations))
+        report = "" if evaluation == "greedy" else f" --evaluation {evaluation}"
+        transcripts = done[-1].key.folder(results) / evaluation / "transcripts.jsonl.gz"
+        lines.append(f"read the conversations:       zcat {shlex.quote(str(transcripts))} | head -n 1")
+        lines.append(f"write tables and figures:     python bench/report.py --html{option}{report}")
+        lines.append(f"they will be in:              {results}/reports/{evaluation}")
+    return lines
+
+
+def _smaller_batches(plans: Sequence[RunSpec]) -> str:
+    """Half the batches of the first run that died of its GPU's full memory, as overrides; "" if none did."""
+    for plan in plans:
+        failure = plan.failure_file
+        if failure.exists() and ran_out_of_gpu(failure.read_text(encoding="utf-8")):
+            return " ".join(f"model.{key}={max(1, getattr(plan.experiment.model, key) // 2)}" for key in BATCHES)
+    return ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _what(keys: Sequence[RunKey]) -> str:
+    told = []
+    for name in ("method", "task", "model", "variant", "seed"):
+        values = list(dict.fromkeys(str(getattr(key, name)) for key in keys))
+        if name == "variant" and values == ["main"]:
+            continue
+        shown = f": {', '.join(values)}" if len(values) <= _MOST_NAMED else ""
+        told.append(f"{name} {values[0]}" if len(values) == 1 else f"{len(values)} {name}s{shown}")
+    return "; ".join(told)
+
+
+def _time(unfinished: Sequence[RunSpec], slots: Slots) -> str:
+    earlier = [seconds_of_earlier(plan) for plan in unfinished]
+    known = [seconds for seconds in earlier if seconds is not None]
+    if not known:
+        return "an estimate follows once the first steps have shown the pace"
+    seconds = spoken(makespan([], known, slots.at_once))
+    if len(known) == len(earlier):
+        return f"about {seconds}, as other seeds took"
+    return f"about {seconds} for {len(known)} of them, as other seeds took; for the rest the first steps will show it"

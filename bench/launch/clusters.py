@@ -1,0 +1,78 @@
+"""A sweep through one of Hydra's launchers (SLURM, Ray, joblib): planned here, run where the launcher puts it.
+
+Hydra by itself composes such jobs on their way out and keeps what they return; here everything is composed, checked
+and recorded first, and a job that was refused or failed is counted as failed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from bench.experiment import RunSpec
+from bench.launch.catalogue import plan_of
+from bench.launch.command_line import CONF
+from bench.launch.pool import run_all, slots_for
+
+
+def launch(jobs: Sequence[Sequence[str]], *, results: Path) -> list[str]:
+    """Run every job's overrides through the launcher that they name; what went wrong, a line each.
+
+    Blocks until the launcher has finished. Its own logs go to `results`/sweeps/logs where it lets them be placed.
+    """
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("experiment", list(jobs[0]), RunMode.MULTIRUN)
+        launcher = config.hydra.launcher
+        folder = OmegaConf.to_container(launcher, resolve=False).get("submitit_folder")  # pyright: ignore
+        if folder == "${hydra.sweep.dir}/.submitit/%j":
+            with open_dict(launcher):
+                launcher.submitit_folder = str(results / "sweeps" / "logs" / "%j")
+        try:
+            context = HydraContext(config_loader=loader, callbacks=Callbacks())
+            started = Plugins.instance().instantiate_launcher(
+                hydra_context=context, task_function=conduct_job, config=config
+            )
+            # The master configuration holds what a launcher passes on to every job of its own accord.
+            config.hydra.overrides.hydra = []
+            returned = started.launch([list(job) for job in jobs], initial_job_idx=0)
+        except Exception as error:  # a plugin may raise anything, and what it says is all that is known
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return [f"{launcher._target_.rpartition('.')[2]}: {said}; without hydra/launcher=... the sweep runs here"]
+    return [line for one in returned if (line := one._return_value if one.status.name == "COMPLETED" else _died(one))]
+
+
+def check_cluster(launcher: str) -> None:
+    """Raise ValueError if `launcher`, a class's full name, is SLURM's and this machine belongs to no SLURM cluster."""
+    if launcher.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise ValueError(
+            "there is no srun here, so this machine belongs to no SLURM cluster: run the command on its login node, or "
+            "leave out hydra/launcher=submitit_slurm to run here"
+        )
+
+
+def conduct_job(config: DictConfig) -> str:
+    """In the job: run it now. Returns what went wrong, empty where nothing did."""
+    try:
+        plan = plan_of(config)
+        plan.check()
+    except ValueError as error:
+        return str(error)
+    return "" if plan.is_finished or not run_all([plan], slots_for([plan], jobs=1)) else failure_of(plan)
+
+
+def failure_of(plan: RunSpec) -> str:
+    return f"{plan.key} (why: {plan.failure_file})"
+
+
+def _died(returned: object) -> str:
+    error = getattr(returned, "_return_value", None)
+    return f"{' '.join(getattr(returned, 'overrides', None) or [])}: {type(error).__name__}: {error}"

@@ -1,0 +1,244 @@
+"""Models as configuration: what a user names on the command line, checked cheaply and built late.
+
+A model is `check`ed in the process that plans a sweep and `build`t in the process that runs the experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from bench.machine import visible_gpus
+from bench.models.capacity import Outline, stop_ids
+from bench.models.contents import hub_contents, model_contents
+from bench.models.interface import Playable, Sampler
+from bench.models.renderer import TemplateKind
+from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
+from bench.runs.fingerprints import digest, file_digest
+
+_DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Precision(Enum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Model(Protocol):
+    """What the experiment needs to know of a model. `name` names the result folder's level."""
+
+    trainable: ClassVar[bool]
+    name: str
+    max_tokens: int
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it would compute on a GPU where there is one."""
+        ...
+
+    def check(self) -> None:
+        """Raise ValueError, with a hint, for what can be seen to be wrong without loading anything."""
+        ...
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
+        """The heavy object. `canonical_id` maps recorded problem ids to the task's."""
+        ...
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        """What can say cheaply which conversations are possible; None where nothing is known before loading."""
+        ...
+
+    def contents(self) -> dict[str, Any]:
+        """Digests of what stands at its path, and a hub's commit; asked for after `build`."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Transformers:
+    """A causal LM that transformers can load: a local folder, or a hub id."""
+
+    trainable: ClassVar[bool] = True
+
+    path: str  # a local folder or a hub id
+    revision: str | None = None  # of a hub's model: a commit, tag or branch; None: its main branch as it is now
+    name: str = ""  # of the results' folder; empty: the path's last part
+    template: TemplateKind = TemplateKind.auto  # what turns messages into text
+    max_tokens: int = 1024  # per reply
+    # of forward passes, samples and the reference; weights that are trained are float32 besides (see precision.py)
+    dtype: Precision = Precision.float32
+    # Float32 products on a GPU with 10 bits of mantissa: several times faster, and still finer than bfloat16's 7. It
+    # also speeds up the vocabulary head under bfloat16. False: exact float32.
+    tf32: bool = True
+    device: str = "auto"  # auto: the GPU where there is one
+    attention: str = "sdpa"  # what transformers calls attn_implementation
+    threads: int = 0  # CPU threads; 0 leaves torch's choice. Tiny models run fastest on 1
+    sample_batch_tokens: int = 65_536  # rows x positions sampled at once
+    train_batch_tokens: int = 16_384  # rows x positions per forward and backward; changes memory, not results
+
+    def __post_init__(self) -> None:
+        self.name = self.name or Path(self.path).name
+        for count in ("max_tokens", "sample_batch_tokens", "train_batch_tokens"):
+            if getattr(self, count) < 1:
+                raise ValueError(f"model.{count} must be at least 1, not {getattr(self, count)}")
+
+    @property
+    def uses_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    def check(self) -> None:
+        if self.device.partition(":")[0] not in _DEVICES:
+            raise ValueError(f"model.device={self.device} is none of {', '.join(_DEVICES)}")
+        if ":" in self.device:
+            kind, _, index = self.device.partition(":")
+            raise ValueError(
+                f"model.device={self.device}: each experiment sees one GPU; say model.device={kind}, and "
+                f"CUDA_VISIBLE_DEVICES={index} before the command"
+            )
+        folder = self._folder()
+        if folder is not None and self.revision is not None:
+            raise ValueError(
+                f"model.revision={self.revision} is of a hub's model, and {self.path} is a folder: drop it"
+            )
+        if folder is None:
+            if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
+                raise ValueError(f"model.path={self.path}: no such folder")
+            return  # a hub id: whether it exists shows when it is loaded
+        check_not_quantised(folder, path=self.path)
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"model.path={self.path} holds no config.json: it is not a saved transformers model")
+        if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+            raise ValueError(f"model.path={self.path} holds no weights (*.safetensors): save the model there first")
+        check_supported(read_config(folder, path=self.path), path=self.path, attention=self.attention)
+        check_weights_whole(folder, path=self.path)
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+            raise ValueError(
+                f"model.path={self.path} holds no tokenizer: save the model's tokenizer beside its weights"
+            )
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
+        import torch
+        from transformers import AutoConfig, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
+
+        from bench.models.logprobs import check_head
+        from bench.models.policy import LoadReference, TransformersPolicy
+        from bench.models.precision import allow_tf32
+        from bench.models.renderer import make_renderer
+
+        disable_progress_bar()
+        allow_tf32(allowed=self.tf32)
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        if device.startswith("cuda") and not torch.cuda.is_available():  # a driver, or a mask, may show one in vain
+            raise ValueError(_absent_gpu(device))
+        source = str(self._folder() or self.path)
+        load_base = LoadReference(
+            source, revision=self.revision, dtype=self.dtype.value, device=device, attention=self.attention
+        )
+        try:
+            config = AutoConfig.from_pretrained(source, revision=self.revision)
+            check_supported(config.to_dict(), path=self.path, attention=self.attention)  # a hub's shows only now
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=self.revision)
+            model = load_base()
+        except OSError as error:
+            raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
+        check_head(model)
+        ends = stop_ids(getattr(model.generation_config, "eos_token_id", None), tokenizer)
+        return TransformersPolicy(
+            model,
+            tokenizer,
+            make_renderer(tokenizer, self.template, stop_ids=ends),
+            load_base,
+            sample_batch_tokens=self.sample_batch_tokens,
+            train_batch_tokens=self.train_batch_tokens,
+        )
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build
+        folder = self._folder()
+        if folder is None:
+            return None
+        return Outline(folder, self.path, self.template, read_config(folder, path=self.path))
+
+    def contents(self) -> dict[str, Any]:
+        folder = self._folder()
+        return hub_contents(self.path, self.revision) if folder is None else model_contents(folder)
+
+    def _folder(self) -> Path | None:
+        """The folder that `path` names, from the working directory or else from the repository; None for a hub id."""
+        for candidate in (Path(self.path).expanduser(), _ROOT / self.path):
+            if candidate.is_dir():
+                return candidate.resolve()
+        return None
+
+
+def check_gpu(model: object) -> None:
+    """Raise ValueError, while planning and without torch, if a model asks for CUDA and this machine shows no GPU."""
+    device = str(getattr(model, "device", ""))
+    if device.startswith("cuda") and not visible_gpus():
+        raise ValueError(_absent_gpu(device))
+
+
+def _absent_gpu(device: str) -> str:
+    return f"model.device={device}: no GPU is found on this machine; set model.device=auto or cpu"
+
+
+@dataclass(kw_only=True)
+class Replay:
+    """Recorded attempts, played instead of sampled (see bench.models.replay for the format)."""
+
+    trainable: ClassVar[bool] = False
+    uses_gpu: ClassVar[bool] = False
+
+    path: str  # a JSONL file of recorded attempts
+    name: str = ""  # of the results' folder; empty: the file's name
+    max_tokens: int = 1  # nothing is sampled, so nothing is cut
+
+    def __post_init__(self) -> None:
+        self.name = self.name or Path(self.path).name.removesuffix(".jsonl")
+
+    def check(self) -> None:
+        if not Path(self.path).is_file():
+            raise ValueError(f"model.path={self.path}: no such file of recorded attempts")
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
+        from bench.models import replay
+
+        return replay.Replay(Path(self.path), canonical_id)
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        return self.build(canonical_id)
+
+    def contents(self) -> dict[str, Any]:
+        return {"recording": file_digest([Path(self.path)])}
+
+
+@dataclass(kw_only=True)
+class Scripted:
+    """Fixed replies, for testing the plumbing."""
+
+    trainable: ClassVar[bool] = True
+    uses_gpu: ClassVar[bool] = False
+
+    replies: list[str] = field(default_factory=list)  # one is picked by each request's seed; at least one
+    name: str = "scripted"  # of the results' folder
+    max_tokens: int = 1000  # per reply
+
+    def check(self) -> None:
+        if not self.replies:
+            raise ValueError("model=scripted needs at least one reply in model.replies")
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
+        from bench.models import scripted
+
+        return scripted.Scripted(self.replies)
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        return self.build(canonical_id)
+
+    def contents(self) -> dict[str, Any]:
+        return {"replies": digest(self.replies)}

@@ -1,0 +1,271 @@
+"""A transformers causal LM that samples, scores and learns: the policy behind every trained method.
+
+Axes: B episodes, T positions, N sampled tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from bench.episode import Completion, Request, SamplingParams, TrainingSample
+from bench.models.capacity import Reader
+from bench.models.interface import KLEstimator, NonFiniteGradientError, OptimizerConfig, UpdateStats
+from bench.models.logprobs import TokenLogprobs, compute_logprobs
+from bench.models.loss import answered_for, others_mean, surrogate
+from bench.models.precision import Masters, with_float32_head
+from bench.models.renderer import Renderer
+from bench.models.sampler import generate
+from bench.models.update_stats import UpdateTotals
+
+
+class TransformersPolicy:
+    """Implements `Policy`. `model` starts as the base; `load_base` gives it afresh, for resets and as KL reference."""
+
+    token_unit = "tokens"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        template: Renderer,
+        load_base: LoadReference,
+        *,
+        sample_batch_tokens: int,
+        train_batch_tokens: int,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.template = template
+        self._load_base = load_base
+        self._reference: PreTrainedModel | None = None
+        self._sample_batch_tokens = sample_batch_tokens
+        self._train_batch_tokens = train_batch_tokens
+        self._masters: Masters | None = None  # made when training begins: an evaluation holds no float32 copy
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    @property
+    def description(self) -> dict[str, str]:
+        return self.template.description
+
+    def prompt_ids(self, prompt: str) -> tuple[int, ...]:
+        return self.template.prompt_ids(prompt)
+
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
+        return self.template.bridge(text, turn_ended=turn_ended)
+
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        reader = Reader(self._load_base.path, self.tokenizer, self.template, context)
+        reader.check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
+
+    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:
+        self.model.eval()
+        return generate(
+            self.model,
+            requests,
+            sampling,
+            stop_ids=self.template.stop_ids,
+            pad_id=self._pad_id,
+            batch_tokens=self._sample_batch_tokens,
+            decode=lambda ids: str(self.tokenizer.decode(list(ids), skip_special_tokens=True)),
+        )
+
+    def begin(self, optimizer: OptimizerConfig, *, num_updates: int, kl_estimator: KLEstimator) -> None:
+        self._settings = optimizer
+        self._kl_estimator = kl_estimator
+        self._num_updates = num_updates
+        self._updates = 0
+        self._optimizer = torch.optim.AdamW(
+            list(self._weights()),
+            lr=optimizer.learning_rate,
+            betas=tuple(optimizer.betas),  # pyright: ignore[reportArgumentType]
+            eps=optimizer.eps,
+            weight_decay=optimizer.weight_decay,
+        )
+
+    def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        """One step on all `samples`; episodes whose advantages and coefficients are all zero cost nothing but count.
+
+        Raises ValueError on an empty list, since a step without episodes has no mean, and NonFiniteGradientError as
+        `Policy.update` says.
+        """
+        assert self._optimizer is not None, "begin() comes before update()"
+        self._optimizer.zero_grad(set_to_none=True)
+        stats = self.backward(samples)
+        norm = torch.nn.utils.clip_grad_norm_(list(self._weights()), self._settings.max_grad_norm)
+        if not torch.isfinite(norm):
+            self._optimizer.zero_grad(set_to_none=True)
+            raise NonFiniteGradientError(f"the gradient's norm is {norm.item()}")
+        rate = self._settings.rate_at(self._updates, num_updates=self._num_updates)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._weights().round()
+        self._updates += 1
+        return replace(stats, grad_norm=norm.item(), learning_rate=rate)
+
+    def backward(self, samples: Sequence[TrainingSample]) -> UpdateStats:
+        """Add the gradient of the mean objective to the parameters' `.grad`; returns what `update` reports of it."""
+        if not samples:
+            raise ValueError("an update needs at least one sample")
+        # Dropout and the like stay off: the policy that is scored is then the one that was sampled from.
+        self.model.eval()
+        totals = UpdateTotals()
+        for batches in self._batches([sample for sample in samples if any(sample.advantages) or any(sample.kl_coefs)]):
+            # A problem that is torn apart is scored once more, ahead: its samples are each other's baseline.
+            ahead = self._score_ahead(batches) if len(batches) > 1 else None
+            for number, batch in enumerate(batches):
+                scored = self._logprobs(batch)
+                score_N = answered_for(scored.kl_N, scored.replies_N, self._kl_estimator)
+                baseline_N = ahead[number] if ahead else _kl_baselines([score_N], [scored], [batch])[0]
+                advantages_N = scored.per_token([sample.advantages for sample in batch])
+                kl_coefs_N = scored.per_token([sample.kl_coefs for sample in batch])
+                loss = surrogate(
+                    logprobs_N=scored.logprobs_N,
+                    kl_N=scored.kl_N,
+                    advantages_N=advantages_N,
+                    kl_coefs_N=kl_coefs_N,
+                    score_N=score_N - baseline_N,
+                    estimator=self._kl_estimator,
+                )
+                (loss / len(samples)).backward()
+                totals.add(scored, loss, trained_N=(advantages_N != 0) | (kl_coefs_N != 0))
+        return totals.stats(len(samples))
+
+    def reset(self) -> None:
+        self._drop_optimiser()
+        self.model = self._load_base()
+
+    def end(self) -> None:
+        self._drop_optimiser()
+        self._reference = None
+
+    def _drop_optimiser(self) -> None:
+        if self._masters is not None:
+            self._masters.release()
+        self._masters = None
+        self._optimizer = None
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder, state_dict=self._weights().state_dict())
+        self.tokenizer.save_pretrained(folder)
+
+    def restore(self, folder: Path) -> None:
+        from transformers import AutoModelForCausalLM
+
+        saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self._weights().load(dict(saved.named_parameters(remove_duplicate=False)))
+
+    def save_state(self, folder: Path) -> None:
+        assert self._optimizer is not None, "begin() comes before save_state()"
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "weights": self._weights().state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "updates": self._updates,
+        }
+        torch.save(state, folder / "state.pt")
+
+    def restore_state(self, folder: Path) -> None:
+        """Takes up after `begin` where `save_state` left off."""
+        assert self._optimizer is not None, "begin() comes before restore_state()"
+        state = torch.load(folder / "state.pt", map_location=self.model.device, weights_only=True)
+        self._weights().load(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._updates = state["updates"]
+
+    def _weights(self) -> Masters:
+        if self._masters is None:
+            self._masters = Masters(self.model)
+        return self._masters
+
+    @property
+    def _pad_id(self) -> int:
+        """Pads are masked everywhere, so any id does where the tokenizer names none."""
+        pad = self.tokenizer.pad_token_id
+        return pad if isinstance(pad, int) else min(self.template.stop_ids)
+
+    def _logprobs(self, batch: Sequence[TrainingSample]) -> TokenLogprobs:
+        needs_reference = any(any(sample.kl_coefs) for sample in batch)
+        return compute_logprobs(
+            self.model,
+            self._base() if needs_reference else None,
+            [sample.episode for sample in batch],
+            pad_id=self._pad_id,
+            estimator=self._kl_estimator,
+        )
+
+    def _base(self) -> PreTrainedModel:
+        if self._reference is None:
+            self._reference = self._load_base().eval().requires_grad_(requires_grad=False)
+        return self._reference
+
+    def _batches(self, samples: Sequence[TrainingSample]) -> Iterator[list[list[TrainingSample]]]:
+        """Micro-batches of at most `train_batch_tokens` with padding, of similar length; borders change nothing.
+
+        A problem's samples are compared with each other where a KL is paid for, so those come together: one list of
+        micro-batches holds whole problems, and is of more than one only where a problem exceeds the limit by itself.
+        """
+        groups: dict[object, list[TrainingSample]] = {}
+        for number, sample in enumerate(samples):
+            groups.setdefault(sample.episode.problem.id if any(sample.kl_coefs) else number, []).append(sample)
+        waiting = sorted(groups.values(), key=_width)
+        while waiting:
+            group = waiting.pop()
+            size = max(1, self._train_batch_tokens // _width(group))
+            while waiting and len(group) + len(waiting[-1]) <= size:
+                group = group + waiting.pop()
+            yield [group[start : start + size] for start in range(0, len(group), size)]
+
+    @torch.no_grad()
+    def _score_ahead(self, batches: Sequence[Sequence[TrainingSample]]) -> list[torch.Tensor]:
+        scored = [self._logprobs(batch) for batch in batches]
+        found = [answered_for(each.kl_N, each.replies_N, self._kl_estimator) for each in scored]
+        return _kl_baselines(found, scored, batches)
+
+
+def _width(samples: Sequence[TrainingSample]) -> int:
+    return max(len(sample.episode.token_ids) for sample in samples)
+
+
+def _kl_baselines(
+    found: Sequence[torch.Tensor], scored: Sequence[TokenLogprobs], batches: Sequence[Sequence[TrainingSample]]
+) -> list[torch.Tensor]:
+    """Per micro-batch, what to subtract from its `found` (see `others_mean`): between them they hold whole problems."""
+    numbers: dict[tuple[str, str], int] = {}
+    groups = []
+    for each, batch in zip(scored, batches, strict=True):
+        table = [
+            [numbers.setdefault((sample.episode.problem.id, label), len(numbers)) for label in each.labels]
+            for sample in batch
+        ]
+        groups.append(torch.tensor(table, device=each.rows_N.device)[each.rows_N, each.labels_N])
+    positions_N = torch.cat([each.positions_N for each in scored])
+    baseline_N = others_mean(torch.cat(list(found)), groups_N=torch.cat(groups), positions_N=positions_N)
+    return list(baseline_N.split([len(each) for each in found]))
+
+
+class LoadReference:
+    """Loads the base model's weights, each time anew."""
+
+    def __init__(self, path: str, *, revision: str | None = None, dtype: str, device: str, attention: str) -> None:
+        self.path = path
+        self._revision = revision
+        self._dtype, self._device, self._attention = dtype, device, attention
+
+    def __call__(self) -> PreTrainedModel:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(
+            self.path,
+            revision=self._revision,
+            dtype=getattr(torch, self._dtype),
+            attn_implementation=self._attention,
+        )
+        model = with_float32_head(model)
+        return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type

@@ -1,0 +1,95 @@
+"""Attempts that somebody recorded, played as if they were sampled now: any system's traces can be graded and compared.
+
+A recording is JSON lines with `problem_id` and `attempts` (a list of texts, in turn order); `sample` (default 0)
+tells several conversations about one problem apart. `passed`, a list of true and false, may say which attempts were
+right: it grades nothing, and is kept so that labels and verdicts can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.episode import Completion, Request, SamplingParams
+from bench.models.renderer import CharacterRenderer
+
+
+class Replay:
+    """Implements `Sampler`. `canonical_id` maps the recording's ids to the task's."""
+
+    token_unit = "characters"
+
+    def __init__(self, path: Path, canonical_id: Callable[[str | int], str]) -> None:
+        self._path = path
+        self._attempts = read_recording(path, canonical_id)
+        self._template = CharacterRenderer()
+
+    @property
+    def description(self) -> dict[str, str]:
+        return self._template.description
+
+    def prompt_ids(self, prompt: str) -> tuple[int, ...]:
+        return self._template.prompt_ids(prompt)
+
+    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
+        return self._template.bridge(text, turn_ended=turn_ended)
+
+    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002  recorded
+        return [self._play(request) for request in requests]
+
+    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:  # noqa: ARG002  recorded
+        """Raise ValueError unless every problem was recorded, with enough attempts."""
+        missing = [problem for problem in prompts if (problem, 0) not in self._attempts]
+        if missing:
+            raise ValueError(
+                f"{self._path} holds no attempts for {len(missing)} of {len(prompts)} problems, first "
+                f"{missing[0]}; its own ids look like {next(iter(self._attempts))[0]}. If its rows carry their own "
+                "prompt and test, give the same file as task.path"
+            )
+        num_replies = 1 + len(said)
+        short = [problem for problem in prompts if len(self._attempts[problem, 0]) < num_replies]
+        if short:
+            raise ValueError(f"{self._path} records fewer than {num_replies} attempts for {short[0]}")
+
+    def _play(self, request: Request) -> Completion:
+        recorded = self._attempts[request.problem_id, request.sample][request.turn]
+        ids = tuple(map(ord, recorded.text))
+        return Completion(recorded.text, ids, (0.0,) * len(ids), truncated=False, recorded=recorded.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One attempt of a recording; `passed` is None where it has no labels."""
+
+    text: str
+    passed: bool | None
+
+
+def read_recording(path: Path, canonical_id: Callable[[str | int], str]) -> dict[tuple[str, int], list[Recorded]]:
+    """Attempts by (problem id, sample). Raises ValueError with file and line number on a line that cannot be used."""
+    attempts: dict[tuple[str, int], list[Recorded]] = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                key = (canonical_id(row["problem_id"]), int(row.get("sample", 0)))
+                texts = row["attempts"]
+            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: not an object with 'problem_id' and 'attempts' ({error!r})"
+                ) from None
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"{path}, line {number}: 'attempts' must be a list of texts")
+            labels = row.get("passed", [None] * len(texts))
+            if not isinstance(labels, list) or len(labels) != len(texts) or {*map(type, labels)} - {bool, type(None)}:
+                raise ValueError(f"{path}, line {number}: 'passed' must be a list of true or false, one per attempt")
+            if key in attempts:
+                raise ValueError(f"{path}, line {number}: {key[0]} sample {key[1]} was recorded before")
+            attempts[key] = [Recorded(*pair) for pair in zip(texts, labels, strict=True)]
+    if not attempts:
+        raise ValueError(f"{path} records no attempts")
+    return attempts

@@ -1,0 +1,95 @@
+"""What the rest of the house may ask of a task, and the words that every task's configuration shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+from bench.episode import Problem
+from bench.grading.verifier import Grading, Verifier
+
+SPLITS = ("train", "dev", "test")
+
+
+class Source(Enum):
+    """Where a task's problems come from. An Enum, so that Hydra refuses any other word when it composes."""
+
+    hub = "hub"  # downloaded with `datasets`, by the id in the task's YAML
+    local = "local"  # a file or folder on this machine, named by the task's `path`
+    mini = "mini"  # generated here: the miniature, without network or files
+
+
+class Task(Protocol):
+    """Poses problems, renders what the user says, and names the verifier that grades the replies.
+
+    A task is one dataclass whose fields are its configuration. Problems are loaded once, at the first call that needs
+    them, and loading refuses a test problem that stands in training.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def correction(self) -> str:
+        """What the user says after an attempt to get another: it never tells whether the attempt was right."""
+        ...
+
+    @property
+    def stop_strings(self) -> Sequence[str]:
+        """Sampling an attempt ends with the first of these: what closes an answer in the format the prompt teaches."""
+        ...
+
+    @property
+    def downloads(self) -> bool:
+        """Whether problems come from a hub, and so are not read while a sweep is planned."""
+        ...
+
+    def check(self) -> None:
+        """Raise ValueError, with a hint, if the source cannot be read. Loads local and generated problems (under a
+        second for all of MATH), so that a bad line is found before any model is; downloads nothing."""
+        ...
+
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        """The problems of "train", "dev" (never part of test) or "test", always in the same order."""
+        ...
+
+    def revisions(self) -> dict[str, str]:
+        """The commits of the hub's data sets that have been loaded, by their ids."""
+        ...
+
+    def prompt(self, problem: Problem) -> str:
+        """The first user message. Never holds the gold, nor a test that is not meant to be shown."""
+        ...
+
+    def verifier(self, grading: Grading) -> Verifier:
+        """A grader for this task's problems; the caller closes it."""
+        ...
+
+    def canonical_id(self, raw: str | int) -> str:
+        """The id here of a problem that other files call "HumanEval/0", 234 or "test/algebra/2584.json"."""
+        ...
+
+
+def check_revision_is_read(source: Source, revision: str | None) -> None:
+    """The same of a revision."""
+    if revision is not None and source is not Source.hub:
+        raise ValueError(
+            f"task.revision={revision} is read only with task.source=hub, and task.source is {source.name}"
+        )
+
+
+def require_split(split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
+
+
+def check_stop_strings(stop_strings: Sequence[str]) -> None:
+    if not all(stop_strings):
+        raise ValueError("task.stop_strings holds an empty text, which would end every reply at once; leave it out")
+
+
+def check_path_is_read(source: Source, path: str | None) -> None:
+    """A path that nothing reads means that the user believes to run on that file, and does not."""
+    if path is not None and source is not Source.local:
+        raise ValueError(f"task.path={path} is read only with task.source=local, and task.source is {source.name}")

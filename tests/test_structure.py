@@ -1,0 +1,214 @@
+"""The project's structure: what stands where, what imports what, and that one thing is added in one place."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.episode import ATTEMPT
+from bench.experiment import RunSpec
+from bench.launch.catalogue import METHODS, SAME_TRAINING, TASKS, compose_plan
+from bench.methods.interface import follow_up_turns
+from bench.tasks.interface import Source
+from tests.conftest import ROOT
+
+NEEDED = {  # what a model's YAML leaves to the command line
+    "transformers": ["model.path=some/model"],
+    "replay": ["model.path=some/recording.jsonl"],
+    "scripted": ["model.replies=[yes]"],
+}
+DUMMY = '''"""Asks in its own words."""
+
+from dataclasses import dataclass
+
+from bench.episode import Dialogue, Turn
+from bench.methods.interface import Method
+from bench.tasks.interface import Task
+
+
+@dataclass(kw_only=True)
+class AskNicely(Method):
+    words: str
+
+    def next_turn(self, task: Task, dialogue: Dialogue) -> Turn:
+        return Turn(self.words)
+'''
+# A machine's own paths and package mirrors: what works here and nowhere else.
+OF_A_MACHINE = re.compile(
+    r"""
+    (?<![\w.~/-])/(?: (?: root | work )\b | (?: opt | mnt | Users )/\w | home/(?! user\b)\w | tmp/(?: bash | pytest ) )
+    | file:///
+    | index[-_]url[=:\s]+(?! https://download\.pytorch\.org/ )\S
+    | registry\s=\s"(?! https://pypi\.org/simple" )
+    | \burl\s=\s"(?! https://files\.pythonhosted\.org/ )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def names(group: str) -> list[str]:
+    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> RunSpec:
+    return compose_plan(["model=scripted", *NEEDED["scripted"], "tracking=none", *overrides])
+
+
+def test_no_name_in_bench_shadows_the_standard_library_or_a_dependency():
+    # `python bench/run.py` puts bench/ first on sys.path: bench/statistics.py would be everybody's statistics.
+    ours = {path.stem for path in (ROOT / "bench").iterdir() if not path.name.startswith("__")}
+    installed = importlib.metadata.packages_distributions().keys() - {"bench"}
+    assert {"hydra", "torch", "wandb"} <= installed
+    assert not ours & (installed | sys.stdlib_module_names)
+
+
+def test_no_file_of_bench_is_longer_than_300_lines():
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in (ROOT / "bench").rglob("*.py")}
+    assert lengths
+    assert {path: length for path, length in lengths.items() if length > 300} == {}
+
+
+def test_the_import_contracts_hold():
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    told = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout
+    assert "4 kept, 0 broken" in told.stdout
+
+
+@pytest.mark.parametrize(("group", "catalogue"), [("method", METHODS), ("task", TASKS)])
+def test_what_the_catalogue_names_has_a_yaml_and_every_other_yaml_changes_values_of_one(
+    group: str, catalogue: tuple[str, ...]
+):
+    assert catalogue == tuple(sorted(catalogue))
+    assert set(catalogue) <= set(names(group))
+    for name in names(group):
+        filled = first_default(ROOT / "conf" / group / f"{name}.yaml")
+        if name in catalogue:
+            assert filled.lower() == name.replace("_", "")
+        else:
+            assert filled in catalogue
+
+
+def first_default(file: Path) -> str:
+    """What a YAML fills: its dataclass, or another YAML."""
+    found = re.search(r"^defaults:\n  - (?:/schema/)?(\w+)(?:@_here_)?$", file.read_text(), re.MULTILINE)
+    assert found, f"{file} does not start with what it fills"
+    return found[1]
+
+
+@pytest.mark.parametrize("method", names("method"))
+def test_every_method_composes_and_ends_its_turns_with_an_attempt(method: str):
+    plan = composed(f"method={method}")
+    assert plan.key.method == SAME_TRAINING.get(method, method)
+    for num_attempts in (1, 2, 3):
+        turns = follow_up_turns(plan.method, plan.task, num_attempts=num_attempts)
+        assert [turn.asks_for for turn in turns].count(ATTEMPT) == num_attempts - 1
+        assert not turns or turns[-1].asks_for == ATTEMPT
+
+
+@pytest.mark.parametrize("task", names("task"))
+def test_every_task_composes_from_every_source(task: str):
+    for source in Source:
+        plan = composed(f"task={task}", f"task.source={source.name}")
+        assert plan.key.task == task
+        assert plan.experiment.task.source is source
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_every_model_composes(model: str):
+    plan = compose_plan([f"model={model}", *NEEDED.get(model, []), "tracking=none"])
+    assert plan.key.model
+    assert plan.experiment.model.max_tokens == plan.experiment.evaluations["greedy"].sampling.max_tokens
+
+
+@pytest.mark.parametrize("evaluation", names("evaluation"))
+def test_every_evaluation_composes_under_its_own_name(evaluation: str):
+    assert list(composed(f"evaluation=[{evaluation}]").experiment.evaluations) == [evaluation]
+
+
+@pytest.mark.parametrize("training", names("training"))
+def test_every_budget_composes(training: str):
+    assert composed(f"training={training}").experiment.training.rl.num_steps > 0
+
+
+@pytest.mark.parametrize("tuned", sorted((ROOT / "conf" / "tuned").rglob("*.yaml")), ids=lambda file: file.stem)
+def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tuned: Path):
+    training = tuned.parent.relative_to(ROOT / "conf" / "tuned").as_posix()
+    method, _, task = tuned.stem.rpartition("_")
+    assert training in names("training")
+    assert task in TASKS
+    assert not method or method in names("method")
+    other = next(name for name in names("training") if name != training)
+    if method:
+        chosen = [f"task={task}", f"method={method}"]
+        plain, tuned_for = (composed(f"training={name}", *chosen).config["method"] for name in (other, training))
+    else:  # SCoRe reads the coefficients, and a value of the task's own takes the place of the budget's
+        chosen = ["method=score", f"training={training}"]
+        plain, tuned_for = (composed(f"task={name}", *chosen).config["training"] for name in ("math", task))
+    assert tuned_for != plain
+
+
+def test_a_method_is_added_by_two_files(tmp_path: Path):
+    for folder in ("bench", "conf"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bench" / "methods" / "ask_nicely.py").write_text(DUMMY)
+    (tmp_path / "conf" / "method" / "ask_nicely.yaml").write_text(
+        "defaults:\n  - /schema/AskNicely@_here_\n  - _self_\n\nwords: Would you look at it again?\n"
+    )
+    # Run where the copy is, and found before the installed project.
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    overrides = ["method=ask_nicely", "model=scripted", "task.num_test=4", "tracking=none", "results=results"]
+    overrides.append("model.replies=['Final Answer: The final answer is $3$. I hope it is correct.']")
+    for command in (["bench/run.py", *overrides], ["bench/report.py"]):
+        told = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert told.returncode == 0, told.stderr
+        assert "Ask nicely" in told.stdout
+    table = pd.read_csv(tmp_path / "results" / "reports" / "greedy" / "tables" / "main.csv")
+    assert table["method"].tolist() == ["ask_nicely"]
+
+
+def test_no_file_of_the_repository_knows_the_machine_it_was_written_on():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so what belongs to the repository is not known")
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    found = []
+    for file in filter(None, files):
+        path = ROOT / file
+        # The hostile programs of tests/cheats try every path they can think of; this file spells the patterns.
+        if not path.is_file() or file.startswith("tests/cheats/") or path == Path(__file__):
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # weights and figures
+        found += [f"{file}:{number}: {line.strip()[:120]}" for number, line in enumerate(text.splitlines(), start=1)
+                  if OF_A_MACHINE.search(line)]  # fmt: skip
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "results: /home/jane/results",
+        "path: /root/models",
+        'url = "https://mirror.example.org/torch.whl"',
+        "--extra-index-url https://mirror.example.org/simple",
+        'source = { registry = "file:///srv/simple" }',
+    ],
+)
+def test_the_scan_knows_a_machines_own_path_or_mirror_when_it_sees_one(line: str):
+    assert OF_A_MACHINE.search(line)
+
+
+@pytest.mark.parametrize("line", ["see /proc/self/status", "../shared/data", "https://pypi.org/simple", "a/work/b"])
+def test_the_scan_lets_public_names_pass(line: str):
+    assert not OF_A_MACHINE.search(line)
