@@ -12,7 +12,7 @@ import pytest
 import bench.files as files_module
 from bench.conduct import conduct
 from bench.experiment import RunSpec
-from bench.launch.catalogue import CONF, TASKS, compose_plan
+from bench.launch.catalogue import CONF, compose_plan
 from bench.metrics import summarise
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, load_episodes, log_of
@@ -29,13 +29,13 @@ QUICK = [
 QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
 
 
-def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> RunSpec:
+def scripted(tmp_path: Path, *overrides: str, task: str = "mini_math") -> RunSpec:
     """A plan whose model gives golds of some problems as answers, so that it is right now and then."""
     asked = [f"task={task}", f"results={tmp_path}", "model=scripted", *QUICK, *overrides]
     plan = compose_plan(asked)
     problems = [*plan.experiment.task.problems("test"), *plan.experiment.task.problems("train")[:12]]
     golds = dict.fromkeys(problem.gold for problem in problems)
-    form = ANSWER if task == "math" else "```python\n{}\n```"
+    form = ANSWER if task == "mini_math" else "```python\n{}\n```"
     plan.experiment.model.replies = [form.format(gold) for gold in list(golds)[:4]]
     return plan
 
@@ -53,7 +53,7 @@ def test_every_method_runs_end_to_end_and_tells_what_it_cost(method: str, tmp_pa
     assert spent == spec.trains
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["mini_math", "mini_mbpp", "mini_humaneval"])
 def test_every_task_runs_end_to_end(task: str, tmp_path: Path):
     conduct(scripted(tmp_path, task=task))
     frame = load_episodes(tmp_path)
@@ -96,8 +96,10 @@ def test_the_miniatures_model_is_refused_on_real_mathematics(tmp_path: Path):
     problems = tmp_path / "problems.jsonl"
     row = {"problem": "Convert (0, 3) to polar coordinates, please.", "answer": "3", "unique_id": "test/x/1.json"}
     problems.write_text(json.dumps({**row, "solution": "", "subject": "Algebra", "level": 1}) + "\n")
-    plan = compose_plan(["task.source=local", f"task.path={problems}", f"results={tmp_path}", "tracking=none"])
-    with pytest.raises(ValueError, match=r"task\.source=mini"):
+    plan = compose_plan(
+        ["task=math", "task.source=local", f"task.path={problems}", f"results={tmp_path}", "tracking=none"]
+    )
+    with pytest.raises(ValueError, match="reads task=mini_math only"):
         conduct(plan)
 
 

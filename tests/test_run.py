@@ -108,7 +108,7 @@ def test_every_run_leaves_word_of_what_was_planned(tmp_path: Path):
     bench("method=base", f"results={tmp_path}", *SCRIPTED)
     (sweep,) = (tmp_path / "sweeps").glob("*.json")
     assert json.loads(sweep.read_text())["runs"] == [
-        {"method": "base", "task": "math", "model": "scripted", "variant": "main", "seed": 0}
+        {"method": "base", "task": "mini_math", "model": "scripted", "variant": "main", "seed": 0}
     ]
 
 

@@ -31,7 +31,7 @@ from bench.mini import math_world as world
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "bench" / "mini" / "checkpoint"
-TASK = ROOT / "conf" / "task" / "math.yaml"
+TASK = ROOT / "conf" / "prompts" / "math.yaml"
 
 PAD, USER, ASSISTANT, END, UNKNOWN = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unknown|>"
 CHAT_TEMPLATE = (

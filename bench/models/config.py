@@ -66,6 +66,7 @@ class Transformers:
     path: str  # a local folder or a hub id
     revision: str | None = None  # of a hub's model: a commit, tag or branch; None: its main branch as it is now
     name: str = ""  # of the results' folder; empty: the path's last part
+    made_for: str = ""  # the one task whose text its tokenizer knows; empty: it reads any text
     template: TemplateKind = TemplateKind.auto  # what turns messages into text
     max_tokens: int = 1024  # per reply
     # of forward passes, samples and the reference; weights that are trained are float32 besides (see precision.py)
