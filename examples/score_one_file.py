@@ -128,7 +128,7 @@ def train(model, reference, tokenizer, problems: list[math_world.Problem], stage
         if step % CHECKPOINT_EVERY == 0 or step == num_steps:
             now = (sum(rewards) / len(rewards), deepcopy(model.state_dict()))
             best = max(now, best, key=lambda pair: pair[0])  # the paper's rule: the highest training reward
-            print(f"{stage}, step {step} of {num_steps}: reward {reward:.2f}  {metrics(attempts)}", flush=True)
+            print(f"{stage}, step {step} of {num_steps}: reward {now[0]:.2f}  {metrics(attempts)}", flush=True)
             rewards.clear()
     model.load_state_dict(best[1])
 
