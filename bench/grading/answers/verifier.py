@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 from bench.episode import Grade, Problem, Verdict
-from bench.grading.answers.equivalence import LONGEST_ANSWER, core, decide, is_unreadable
+from bench.grading.answers.equivalence import LONGEST_ANSWER, decide, is_unreadable, strip_unit
 from bench.grading.answers.extraction import extract_answer
 from bench.grading.answers.normalise import normalise
 from bench.grading.answers.predictions import stated_answer
@@ -105,7 +105,7 @@ class AnswerVerifier:
         decided = decide(gold, answer)
         if decided is not None:
             return _finished(_CORRECT if decided else _WRONG)
-        gold, answer = core(gold), core(answer)
+        gold, answer = strip_unit(gold), strip_unit(answer)
         return _finished(_UNREADABLE) if is_unreadable(answer) else self._ask_algebra(gold, answer)
 
     def _ask_algebra(self, gold: str, answer: str) -> Future[Judgement]:
