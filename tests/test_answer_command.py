@@ -53,7 +53,7 @@ def test_the_string_match_can_be_chosen(tmp_path):
     ("bad", "complaint"),
     [
         ("{", "line 2"),
-        ("[1]", "line 2: a row is a JSON object, not list"),
+        ("[1]", "line 2: a record is a JSON object, not"),
         ('{"attempt": "5"}', "line 2: the column 'gold' is missing"),
         ('{"gold": "5"}', "line 2: the column 'prediction' is missing"),
         ('{"gold": " ", "prediction": "5"}', "line 2: the column 'gold' is empty"),

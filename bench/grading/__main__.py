@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from bench.data_files import read_lines
 from bench.episode import Problem, Verdict
+from bench.files import write_file
 from bench.grading.answers.extraction import extract_answer, extract_answer_line
 from bench.grading.answers.predictions import stated_answer
 from bench.grading.answers.verifier import GRADERS, AnswerVerifier
+from bench.grading.programs.formats import load_unit_tests, task_id
+from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 
 Row = dict[str, Any]
@@ -46,11 +49,20 @@ def main(arguments: list[str] | None = None) -> None:
                 check, submit = _check_math, _answer_grader(grading, options, stack)
             else:
                 check, submit = _program_grader(grading, options, stack)
-            rows = list(_read_rows(options.input, check))
-            verdicts = [submit(row) for row in rows]
-            grades = _write_rows(options.output, rows, verdicts, with_answer=options.kind == "math")
+            records = read_lines(options.input)
+            for record in records:  # a bad one is refused by file and line before anything is graded
+                record.read(check)
+            rows = [record.fields for record in records]
+            futures = [submit(row) for row in rows]
+            verdicts = [future.result() for future in futures]
+        graded = [
+            row | _columns(verdict, with_answer=options.kind == "math")
+            for row, verdict in zip(rows, verdicts, strict=True)
+        ]
+        write_file(options.output, (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in graded))
     except (ValueError, OSError) as error:
         sys.exit(f"python -m bench.grading: {error}")
+    grades = Counter(verdict.grade for verdict in verdicts)
     counts = ", ".join(f"{number} {grade}" for grade, number in grades.most_common())
     print(f"{len(rows)} rows: {counts or 'nothing to grade'} -> {options.output}")
 
@@ -97,39 +109,22 @@ def _answer_grader(grading: Grading, options: argparse.Namespace, stack: ExitSta
 def _program_grader(
     grading: Grading, options: argparse.Namespace, stack: ExitStack
 ) -> tuple[Callable[[Row], None], Submit]:
-    from bench.grading.programs.formats import load_unit_tests
-    from bench.grading.programs.verifier import ProgramVerifier
-
     tests = load_unit_tests(options.kind, options.data)
     verifier = stack.enter_context(ProgramVerifier(grading))
 
     def check(row: Row) -> None:
         if not isinstance(row.get("task_id"), str | int) or not isinstance(row.get("attempt"), str):
             raise ValueError("the columns `task_id` (a name or a number) and `attempt` (a text) are needed")
-        if row["task_id"] not in tests:
+        if task_id(options.kind, row["task_id"]) not in tests:
             raise ValueError(f"{options.data} has no task {row['task_id']!r}; give the file this attempt was made for")
 
     def submit(row: Row) -> Future[Verdict]:
-        problem = Problem(id=str(row["task_id"]), question="", gold="", tests=tests[row["task_id"]])
+        problem = Problem(
+            id=str(row["task_id"]), question="", gold="", tests=tests[task_id(options.kind, row["task_id"])]
+        )
         return verifier.submit(problem, row["attempt"])
 
     return check, submit
-
-
-def _read_rows(path: Path, check: Callable[[Row], None]) -> Iterator[Row]:
-    """The rows of a JSONL file; a bad one is refused by file and line before anything is graded."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"a row is a JSON object, not {type(row).__name__}")
-                check(row)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            yield row
 
 
 def _check_math(row: Row) -> None:
@@ -141,27 +136,9 @@ def _check_math(row: Row) -> None:
         raise ValueError("the column 'gold' is empty; leave the row out")
 
 
-def _write_rows(path: Path, rows: list[Row], verdicts: list[Future[Verdict]], *, with_answer: bool) -> Counter[str]:
-    """Write OUT whole or not at all; the count of each grade."""
-    grades: Counter[str] = Counter()
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("w", encoding="utf-8") as out:
-            for row, future in zip(rows, verdicts, strict=True):
-                verdict = future.result()
-                grades[verdict.grade] += 1
-                found = {"answer": verdict.answer} if with_answer else {}
-                result = {
-                    "grade": verdict.grade,
-                    **found,
-                    "failure": verdict.failure,
-                    "seconds": round(verdict.seconds, 6),
-                }
-                out.write(json.dumps({**row, **result}, ensure_ascii=False) + "\n")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return grades
+def _columns(verdict: Verdict, *, with_answer: bool) -> Row:
+    answer = {"answer": verdict.answer} if with_answer else {}
+    return {"grade": verdict.grade, **answer, "failure": verdict.failure, "seconds": round(verdict.seconds, 6)}
 
 
 if __name__ == "__main__":
