@@ -1,4 +1,4 @@
-"""A generated program in its own process, as the judge sees it: ask it something, get plain data or a clear failure."""
+"""A generated program in its own process, as the test runner sees it: requests, answered by plain data or a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.episode import Grade
 from bench.grading.sandbox.plain_data import HEADER, MAX_FRAME, NotPlainError, decode, encode, frame, unframe
 from bench.grading.sandbox.server import END, GONE, PROCESS, START, STATUS
 
-PATIENCE = 10  # times the limit that a program may take by the wall clock while it waits for a core
+MAX_WALL_CLOCK = 10  # times its limit: what a program that waits for a core may take by the wall clock
 
 
 class Failed(BaseException):
@@ -47,7 +47,7 @@ class Module:
 
 
 class Program:
-    """A generated program in its own process, as the judge sees it."""
+    """A generated program in its own process, as the test runner sees it."""
 
     def __init__(self, server: socket.socket, seconds: float) -> None:
         self.server, self.seconds = server, seconds
@@ -131,7 +131,7 @@ class Program:
             queued = int(self.schedule.read_text().split()[1]) / 1e9
         except (OSError, ValueError, IndexError):
             queued = 0.0  # a kernel without this file: the wall clock alone counts
-        return min(self.seconds - elapsed + queued, PATIENCE * self.seconds - elapsed)
+        return min(self.seconds - elapsed + queued, MAX_WALL_CLOCK * self.seconds - elapsed)
 
     def gone(self) -> NoReturn:
         status, killed = self.end(GONE)

@@ -2,7 +2,7 @@
 
 HumanEval's `check` runs here against a proxy; MBPP's asserts are split, so that only the call's source travels. What
 comes back is plain data in exact built-in types, so `==` here is Python's own. Names in a test that the program has to
-provide are asked of it; the prompt's helpers (`poly`, `encode_shift`) come from the prompt, never from the program.
+provide are read from it; the prompt's helpers (`poly`, `encode_shift`) come from the prompt, never from the program.
 """
 
 from __future__ import annotations
