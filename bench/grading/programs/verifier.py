@@ -75,26 +75,25 @@ class ProgramVerifier(Verifier):
         self._pool.shutdown()
 
     def _grade(self, problem_id: str, tests: UnitTests, text: str) -> Verdict:
-        """The verdict of this thread's test runner; one that dies is replaced and asked once more."""
         start = time.monotonic()
-        for _ in range(2):
-            try:
-                answer = self._worker().ask(text, tests)
-            except _TestRunnerDiedError as death:
-                cause = str(death)
-                self._discard()
-                if death.overdue:
-                    answer = {"grade": Grade.TIMEOUT, "answer": None, "failure": cause}
-                    break
-            else:
-                break
-        else:
+        reply = self._ask(text, tests)
+        if "broken" in reply:
+            raise ValueError(f"the unit tests of problem {problem_id} cannot be run: {reply['broken']}")
+        return Verdict(**reply | {"grade": Grade(reply["grade"]), "seconds": time.monotonic() - start})
+
+    def _ask(self, text: str, tests: UnitTests, *, again: bool = True) -> dict[str, Any]:
+        """The reply of this thread's test runner; one that dies is replaced and asked once more."""
+        try:
+            return self._worker().ask(text, tests)
+        except _TestRunnerDiedError as death:
+            self._discard()
+            if death.overdue:
+                return {"grade": Grade.TIMEOUT, "failure": str(death)}
+            if again:
+                return self._ask(text, tests, again=False)
             # Twice is no accident: the text's doing, if a test runner can still tell a right program from a wrong one.
-            answer = {"grade": Grade.ERROR, "answer": None, "failure": f"grading it ends the test runner ({cause})"}
-            self._require_health(cause)
-        if "broken" in answer:
-            raise ValueError(f"the unit tests of problem {problem_id} cannot be run: {answer['broken']}")
-        return Verdict(Grade(answer["grade"]), answer["answer"], answer["failure"], time.monotonic() - start)
+            self._require_health(str(death))
+            return {"grade": Grade.ERROR, "failure": f"grading it ends the test runner ({death})"}
 
     def _require_health(self, cause: str) -> None:
         try:
@@ -140,19 +139,18 @@ class _Worker:
 
     def __init__(self, grading: Grading, layers: tuple[str, ...], without: tuple[str, ...]) -> None:
         self.max_seconds = (MAX_WALL_CLOCK + 1) * grading.program_seconds + 5
-        options: dict[str, Any] = {
+        limits: dict[str, Any] = {
             "seconds": grading.program_seconds,
             "memory_mb": grading.memory_mb,
-            "parent": os.getpid(),
             "without": without,
-            "readable": [str(path) for path in confinement.program_files()],
         }
+        readable = tuple(map(str, confinement.program_files()))
         ours, runners = socket.socketpair()
         runner_side, server_side = socket.socketpair()
         with runners, runner_side, server_side:
             prefix = confinement.bubblewrap() if "bubblewrap" in layers else ()
-            self.server = _start("sandbox.server", [server_side], options, prefix)
-            self.test_runner = _start("programs.test_runner", [runner_side, runners], options)
+            self.server = _start("sandbox.server", [server_side], limits | {"readable": readable}, prefix)
+            self.test_runner = _start("programs.test_runner", [runner_side, runners], limits | {"parent": os.getpid()})
         self.lock = threading.Lock()
         self.report: str | None = None
         self.channel = ours
@@ -210,7 +208,7 @@ def _start(
     arguments = ", ".join(map(str, descriptors))
     code = (
         f"import sys; sys.path += {PACKAGES!r}; "
-        f"import bench.grading.{module} as program; program.main({arguments}, {json.dumps(options)!r})"
+        f"import bench.grading.{module} as program; program.main({arguments}, **{options!r})"
     )
     return subprocess.Popen(
         [*prefix, sys.executable, "-S", "-s", "-P", "-c", code],

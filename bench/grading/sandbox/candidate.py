@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.grading.sandbox import confinement, syscalls
-from bench.grading.sandbox.plain_data import HEADER, NotPlainError, decode, encode, frame, unframe
+from bench.grading.sandbox.plain_data import NotPlainError, decode, encode, frame, frames, unframe
 
 CHANNEL = 3  # the one descriptor besides stdin, stdout and stderr, which are /dev/null
 MODULE = "solution"  # not "__main__": a program's command line is not what is tested
@@ -46,15 +46,14 @@ class _Program:
         self.objects: list[Any] = []  # objects that are no plain data; the caller refers to them by their places
 
     def answer(self, channel: socket.socket) -> None:
-        stream = channel.makefile("rb")
         operations: dict[str, Callable[..., Any]] = {
             "load": self.load,
             "name": self.name,
             "evaluate": self.evaluate,
             "call": self.call,
         }
-        while header := stream.read(HEADER.size):
-            nonce, operation, *arguments = unframe(stream.read(*HEADER.unpack(header)))
+        for payload in frames(channel.makefile("rb")):
+            nonce, operation, *arguments = unframe(payload)
             try:
                 reply = [nonce, "returned", *operations[operation](*arguments)]
             except BaseException as error:  # SystemExit and whatever else the program raises is its answer

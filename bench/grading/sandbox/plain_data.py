@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 MAX_FRAME = 16 << 20  # bytes of one message
 MAX_ITEMS = 1_000_000  # drawn from one iterator
@@ -56,6 +56,12 @@ def frame(message: object) -> bytes:
     if len(payload) > MAX_FRAME:
         raise NotPlainError(f"{len(payload)} bytes are more than the {MAX_FRAME} of one message")
     return HEADER.pack(len(payload)) + payload
+
+
+def frames(stream: BinaryIO) -> Iterator[bytes]:
+    """The messages that arrive on a stream until its other end is closed."""
+    while header := stream.read(HEADER.size):
+        yield stream.read(*HEADER.unpack(header))
 
 
 def unframe(payload: bytes) -> Any:

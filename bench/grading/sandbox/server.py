@@ -31,9 +31,10 @@ WARM = """
     traceback typing unicodedata"""
 
 
-def main(descriptor: int, settings: str) -> None:
-    """Serve the client at the other end of `descriptor` until it goes away."""
-    options = json.loads(settings)
+def main(
+    descriptor: int, *, seconds: float, memory_mb: int, readable: tuple[str, ...], without: tuple[str, ...]
+) -> None:
+    """Serve the client at the other end of `descriptor` until it goes away; the limits are for each child."""
     client = socket.socket(fileno=descriptor)
     for name in WARM.split():
         importlib.import_module(name)
@@ -42,9 +43,7 @@ def main(descriptor: int, settings: str) -> None:
     children = _own_children()
     if sys.platform == "linux":
         libc.call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of a child come to us, and are ended
-    layers = confinement.confine(
-        memory_mb=options["memory_mb"], readable=options["readable"], processes=True, without=options["without"]
-    )
+    layers = confinement.confine(memory_mb=memory_mb, readable=readable, processes=True, without=without)
     client.sendall(json.dumps(layers).encode())
     gc.collect()
     gc.freeze()
@@ -57,7 +56,7 @@ def main(descriptor: int, settings: str) -> None:
             if child == 0:
                 client.close()
                 ours.close()
-                candidate.main(theirs, server=server, seconds=options["seconds"], seccomp="seccomp" in layers)
+                candidate.main(theirs, server=server, seconds=seconds, seccomp="seccomp" in layers)
                 os._exit(0)
             socket.send_fds(client, [PROCESS.pack(child)], [ours.fileno()])
             ours.close()

@@ -6,6 +6,7 @@ with ENOSYS, as on an older kernel. The numbers are those of the kernel's own ta
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import ctypes
 import errno
@@ -20,9 +21,10 @@ from bench.grading.sandbox import libc
 _ROWS = csv.DictReader(Path(__file__).with_name("syscalls.csv").read_text(encoding="ascii").splitlines())
 # A call's group, and its number on each machine ("" where it has no such call). Calls of the group "absent" fail with
 # ENOSYS, so that libc falls back to calls whose arguments a filter can see; of the group "arguments" some arguments are
-# forbidden (see `_filter`); "processes" is forbidden unless it is asked for.
+# forbidden (see `_filter`); "processes" is forbidden unless it is asked for; what "outliving" calls make would stay when
+# its process has ended.
 TABLE = {row["name"]: row for row in _ROWS}
-FORBIDDEN = ("other processes", "network", "privileges", "kernel", "files", "leftovers")  # these outlive a process
+FORBIDDEN = ("other processes", "network", "privileges", "kernel", "files", "outliving")
 NEWEST = 462  # of Linux 6.9; whatever came later is absent too
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*
 
@@ -47,13 +49,11 @@ def supported() -> bool:
     """Whether this kernel takes filters and the tables cover this machine. Asking changes nothing."""
     if platform.system() != "Linux" or platform.machine() not in ARCHITECTURES:
         return False
-    try:
-        return (
-            libc.call("syscall", int(_number("seccomp")), GET_ACTION_AVAILABLE, 0, ctypes.byref(ctypes.c_uint32(ALLOW)))
-            == 0
-        )
-    except OSError:
-        return False
+    with contextlib.suppress(OSError):
+        action = ctypes.c_uint32(ALLOW)
+        libc.call("syscall", int(_number("seccomp")), GET_ACTION_AVAILABLE, 0, ctypes.byref(action))
+        return True
+    return False
 
 
 def restrict(*, processes: bool, writes: bool) -> None:
