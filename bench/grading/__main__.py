@@ -29,6 +29,7 @@ from bench.grading.answers.predictions import stated_answer
 from bench.grading.answers.verifier import GRADERS, AnswerVerifier
 from bench.grading.programs.formats import load_unit_tests, task_id
 from bench.grading.programs.verifier import ProgramVerifier
+from bench.grading.sandbox.confinement import UnsafeHostError
 from bench.grading.verifier import Grading
 
 Row = dict[str, Any]
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parse(arguments)
     if not sys.platform.startswith("linux"):
         sys.exit(f"python -m bench.grading: this runs on Linux, and this is {sys.platform}; use WSL2 or a container")
-    grading = Grading(workers=options.workers)
+    grading = Grading(workers=options.workers, allow_unsafe=options.allow_unsafe)
     try:
         with ExitStack() as stack:
             if options.kind == "math":
@@ -55,12 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
             rows = [record.fields for record in records]
             futures = [submit(row) for row in rows]
             verdicts = [future.result() for future in futures]
-        graded = [
-            row | _columns(verdict, with_answer=options.kind == "math")
-            for row, verdict in zip(rows, verdicts, strict=True)
-        ]
-        write_file(options.output, (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in graded))
-    except (ValueError, OSError) as error:
+        for row, verdict in zip(rows, verdicts, strict=True):
+            answer = {"answer": verdict.answer} if options.kind == "math" else {}
+            row |= {"grade": verdict.grade, **answer, "failure": verdict.failure, "seconds": round(verdict.seconds, 6)}
+        write_file(options.output, [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows])
+    except (ValueError, OSError, UnsafeHostError) as error:
         sys.exit(f"python -m bench.grading: {error}")
     grades = Counter(verdict.grade for verdict in verdicts)
     counts = ", ".join(f"{number} {grade}" for grade, number in grades.most_common())
@@ -82,6 +82,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help='math: how attempts state their answer; gsm8k also reads a last line "A: 3" or "#### 3" '
         '(default: gsm8k for rows whose `dataset` is "GSM8K", else boxed)',
     )
+    parser.add_argument("--allow-unsafe", action="store_true", help="programs: run them where no sandbox can be made")
     parser.add_argument("--workers", type=int, default=0, help="processes side by side (default: one per core)")
     options = parser.parse_args(arguments)
     if options.kind != "math" and options.data is None:
@@ -112,16 +113,17 @@ def _program_grader(
     tests = load_unit_tests(options.kind, options.data)
     verifier = stack.enter_context(ProgramVerifier(grading))
 
+    def id_of(row: Row) -> str:
+        return task_id(options.kind, row["task_id"])
+
     def check(row: Row) -> None:
         if not isinstance(row.get("task_id"), str | int) or not isinstance(row.get("attempt"), str):
             raise ValueError("the columns `task_id` (a name or a number) and `attempt` (a text) are needed")
-        if task_id(options.kind, row["task_id"]) not in tests:
+        if id_of(row) not in tests:
             raise ValueError(f"{options.data} has no task {row['task_id']!r}; give the file this attempt was made for")
 
     def submit(row: Row) -> Future[Verdict]:
-        problem = Problem(
-            id=str(row["task_id"]), question="", gold="", tests=tests[task_id(options.kind, row["task_id"])]
-        )
+        problem = Problem(id=str(row["task_id"]), question="", gold="", tests=tests[id_of(row)])
         return verifier.submit(problem, row["attempt"])
 
     return check, submit
@@ -134,11 +136,6 @@ def _check_math(row: Row) -> None:
             raise ValueError(f"the column {column!r} is missing or no text; give `gold` and `attempt` or `prediction`")
     if not str(row["gold"]).strip() and str(row[text]).strip():
         raise ValueError("the column 'gold' is empty; leave the row out")
-
-
-def _columns(verdict: Verdict, *, with_answer: bool) -> Row:
-    answer = {"answer": verdict.answer} if with_answer else {}
-    return {"grade": verdict.grade, **answer, "failure": verdict.failure, "seconds": round(verdict.seconds, 6)}
 
 
 if __name__ == "__main__":

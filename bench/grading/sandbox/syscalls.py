@@ -21,8 +21,8 @@ from bench.grading.sandbox import libc
 _ROWS = csv.DictReader(Path(__file__).with_name("syscalls.csv").read_text(encoding="ascii").splitlines())
 # A call's group, and its number on each machine ("" where it has no such call). Calls of the group "absent" fail with
 # ENOSYS, so that libc falls back to calls whose arguments a filter can see; of the group "arguments" some arguments are
-# forbidden (see `_filter`); "processes" is forbidden unless it is asked for; what "outliving" calls make would stay when
-# its process has ended.
+# forbidden (see `_filter`); "processes" is forbidden unless it is asked for; what "outliving" calls make stays when
+# their process has ended.
 TABLE = {row["name"]: row for row in _ROWS}
 FORBIDDEN = ("other processes", "network", "privileges", "kernel", "files", "outliving")
 NEWEST = 462  # of Linux 6.9; whatever came later is absent too
