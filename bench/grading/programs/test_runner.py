@@ -14,7 +14,6 @@ import random
 import signal
 import socket
 import sys
-import warnings
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +21,7 @@ from bench.episode import Grade, UnitTests, Verdict
 from bench.grading.programs.assertions import CALL, call_split, free_names
 from bench.grading.programs.extraction import assemble, closed, extract_program
 from bench.grading.programs.proxy import BrokenTestsError, Failed, Module, Program, RaisedError, SandboxGoneError
+from bench.grading.programs.python_source import NOT_PYTHON, compile_quietly
 from bench.grading.sandbox import confinement
 from bench.grading.sandbox.plain_data import frame, frames
 
@@ -69,9 +69,8 @@ def grade(text: str, tests: UnitTests, server: socket.socket, seconds: float) ->
         return _verdict(Grade.NO_ANSWER, None, "the reply holds no code")
     source = assemble(tests, code)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            compile(source, "<program>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        compile_quietly(source)
+    except NOT_PYTHON as error:
         return _verdict(Grade.UNPARSEABLE, code, f"{type(error).__name__}: {error}")
     program = Program(server, seconds)
     try:
