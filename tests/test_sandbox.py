@@ -15,6 +15,7 @@ import bench
 from bench.episode import Problem, UnitTests
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.sandbox import confinement, syscalls
+from bench.grading.sandbox.time_limit import TimeLimit
 from bench.grading.verifier import Grading
 
 ATTEMPTS = {
@@ -187,3 +188,16 @@ def test_the_filter_fits_the_kernels_limit_and_both_architectures(monkeypatch: p
         assert len(program) % 8 == 0
         assert len(program) // 8 < 4096
     syscalls._common.cache_clear()
+
+
+def test_a_limit_grows_by_the_time_spent_waiting_for_a_core_up_to_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waited = 100.0, 7.0  # seconds; what the process waited before the limit began does not count
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(TimeLimit, "_waited", lambda _: waited)
+    limit = TimeLimit(os.getpid(), seconds=2)
+    now += 1.5
+    assert limit.left() == 0.5
+    now, waited = now + 1.5, waited + 1.5
+    assert limit.left() == 0.5
+    now, waited = now + 20, waited + 20
+    assert limit.left() == 10 * 2 - 23

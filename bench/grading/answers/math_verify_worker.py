@@ -5,9 +5,9 @@ sympy can be sent into computations without end. So that text is touched only he
 writable disk, with limits on memory and processor time, that its owner kills when the time is up.
 
 Two roles in one file. The *fork server* imports Math-Verify once (half a second) and then forks a *worker* whenever its
-owner sends it a socket, so that a killed worker is replaced in milliseconds. Owner and worker exchange JSON lines on
-that socket, one per request and per reply. Everything ends with the owner: the fork server sees its socket close or its
-parent change, and each worker ends with the fork server.
+owner sends it a socket, so that a killed worker is replaced in milliseconds. Owner and worker exchange JSON on that
+socket, one message per request and per reply. Everything ends with the owner: the fork server sees its socket close or
+its parent change, and each worker ends with the fork server.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # `python -I` know
 
 from bench.grading.sandbox import confinement
 
+MAX_REQUEST = 1 << 18  # bytes
 EXHAUSTED = 0.9  # of its address space: sympy swallows MemoryError, so that the peak has to tell
 
 
@@ -64,16 +65,15 @@ def run_fork_server(control: socket.socket, limits: dict) -> None:
 
 def run_worker(connection: socket.socket, *, memory_mb: int, seconds: float) -> None:
     os.dup2(1, 2)  # /dev/null: the parser complains to stderr, and nobody would empty that pipe
-    with Path("/proc/self/status").open() as status, connection.makefile("rwb") as stream:
+    with Path("/proc/self/status").open() as status:
         confinement.confine(memory_mb=memory_mb, readable=confinement.program_files())
-        for request in stream:
+        while request := connection.recv(MAX_REQUEST):
             # a second line of defence, should the owner be too busy to keep its own time
             budget = int(time.process_time() + seconds) + 2
             resource.setrlimit(resource.RLIMIT_CPU, (budget, resource.RLIM_INFINITY))
             reply = compare(json.loads(request))
             reply["exhausted"] = peak_memory(status) > EXHAUSTED * (memory_mb << 20)
-            stream.write(json.dumps(reply).encode() + b"\n")
-            stream.flush()
+            connection.send(json.dumps(reply).encode())
 
 
 def peak_memory(status: TextIO) -> int:

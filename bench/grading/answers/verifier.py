@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 
 from bench.episode import Grade, Problem, Verdict
 from bench.grading.answers.equivalence import LONGEST_ANSWER, decide, is_unreadable, strip_unit
@@ -52,8 +51,9 @@ class AnswerVerifier(Verifier):
             num_workers=grading.num_workers, seconds=grading.answer_seconds, memory_mb=grading.memory_mb
         )
         self._threads = ThreadPoolExecutor(grading.num_workers, thread_name_prefix="answers")
-        self._cache: OrderedDict[tuple[str, str], Future[Verdict]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._compare_by_algebra = lru_cache(CACHE_SIZE)(
+            lambda gold, answer: self._threads.submit(self._pool.compare, f"${gold}$", f"${answer}$")
+        )
 
     def submit(self, problem: Problem, text: str) -> Future[Verdict]:
         started = time.perf_counter()
@@ -103,18 +103,6 @@ class AnswerVerifier(Verifier):
             return _finished(_CORRECT if decided else _WRONG)
         gold, answer = strip_unit(gold), strip_unit(answer)
         return _finished(_UNREADABLE) if is_unreadable(answer) else self._compare_by_algebra(gold, answer)
-
-    def _compare_by_algebra(self, gold: str, answer: str) -> Future[Verdict]:
-        key = (gold, answer)
-        with self._lock:
-            verdict = self._cache.get(key)
-            if verdict is not None and not (verdict.done() and verdict.exception()):
-                self._cache.move_to_end(key)
-                return verdict
-            verdict = self._cache[key] = self._threads.submit(self._pool.compare, f"${gold}$", f"${answer}$")
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-            return verdict
 
 
 def _finished(verdict: Verdict) -> Future[Verdict]:

@@ -3,9 +3,6 @@
 `AlgebraPool.compare` blocks the calling thread for one answer; as many threads as there are workers may call it. A
 worker that does not reply in time is killed (SIGKILL to its pidfd) and replaced; one that has served
 `ANSWERS_PER_WORKER` is replaced too, since sympy's caches grow. Nothing is started before the first answer.
-
-The time allowed is wall-clock time, but a worker that was kept waiting for a processor gets what it lacks, up to
-`MAX_WALL_CLOCK` times the limit: an answer's grade shall not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -19,15 +16,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from bench.episode import Grade, Verdict
+from bench.grading.sandbox.time_limit import TimeLimit
 
 PROGRAM = Path(__file__).with_name("math_verify_worker.py")
 ANSWERS_PER_WORKER = 2000
-MAX_WALL_CLOCK = 6  # times the limit
-CLOCK_TICK = 1 / os.sysconf("SC_CLK_TCK")
+SHORTEST_WAIT = 0.01  # seconds
 START_SECONDS = 120.0  # importing Math-Verify takes half a second on an idle machine
 FAILURES = {
     Grade.CORRECT: "",
@@ -53,32 +49,18 @@ class Worker:
     def compare(self, gold: str, answer: str, seconds: float) -> dict:
         """The worker's reply. Raises TimeoutError or WorkerDiedError; in both cases the worker is of no further use."""
         self.num_answers += 1
+        limit = TimeLimit(self._pid, seconds)
         try:
-            used = self._processor_seconds()
-            self._connection.settimeout(seconds)
-            self._connection.sendall(json.dumps({"gold": gold, "answer": answer}).encode() + b"\n")
-            deadline = time.monotonic() + MAX_WALL_CLOCK * seconds
-            reply = b""
-            while not reply.endswith(b"\n"):
-                try:
-                    received = self._connection.recv(4096)
-                except TimeoutError:
-                    lacking = min(seconds - (self._processor_seconds() - used), deadline - time.monotonic())
-                    if lacking < CLOCK_TICK:
-                        raise
-                    self._connection.settimeout(lacking)
-                    continue
-                if not received:
+            self._connection.send(json.dumps({"gold": gold, "answer": answer}).encode())
+            while (left := limit.left()) > 0:
+                self._connection.settimeout(max(left, SHORTEST_WAIT))
+                with contextlib.suppress(TimeoutError):
+                    if reply := self._connection.recv(4096):
+                        return json.loads(reply)
                     raise WorkerDiedError
-                reply += received
-        except (BrokenPipeError, ConnectionResetError, FileNotFoundError) as error:
+        except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerDiedError from error
-        return json.loads(reply)
-
-    def _processor_seconds(self) -> float:
-        """What the worker has used so far; FileNotFoundError if it has ended."""
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * CLOCK_TICK
+        raise TimeoutError
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
@@ -108,7 +90,7 @@ class ForkServer:
             raise RuntimeError(f"the process that compares answers did not start:\n{self._stderr()}")
 
     def fork(self) -> Worker:
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)  # a message stays a message
         with theirs:
             socket.send_fds(self._control, [b"f"], [theirs.fileno()])
             message, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)

@@ -17,9 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from bench.episode import Grade, Problem, UnitTests, Verdict
-from bench.grading.programs.proxy import MAX_WALL_CLOCK
 from bench.grading.sandbox import confinement
 from bench.grading.sandbox.plain_data import HEADER, MAX_FRAME, frame
+from bench.grading.sandbox.time_limit import MAX_WALL_CLOCK
 from bench.grading.verifier import Grading, Verifier
 
 logger = logging.getLogger(__name__)
