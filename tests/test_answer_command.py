@@ -98,7 +98,7 @@ def test_a_host_without_isolation_is_refused_in_one_line_unless_that_is_allowed(
     data = write(tmp_path / "mbpp.jsonl", tests)
     source = write(tmp_path / "in.jsonl", {"task_id": 2, "attempt": "def f(): return 4"})
     command = ["mbpp", source, str(tmp_path / "out.jsonl"), "--data", data]
-    with pytest.raises(SystemExit, match="no more than: rlimits.* --allow-unsafe"):
+    with pytest.raises(SystemExit, match=r"no more than: rlimits.* --allow-unsafe"):
         main(command)
     assert not (tmp_path / "out.jsonl").exists()
     main([*command, "--allow-unsafe"])
