@@ -12,7 +12,7 @@ from typing import Any, cast
 from bench.evaluation import Evaluation, evaluate
 from bench.experiment import RunSpec, check_conversations, is_done
 from bench.methods.interface import follow_up_turns
-from bench.metrics import summarise
+from bench.metrics.episode_metrics import summarise
 from bench.models.interface import Policy, Sampler
 from bench.rollout import RolloutWorker, Usage
 from bench.runs.fingerprints import claimed, problem_contents, row_fingerprint, table_fingerprint

@@ -1,9 +1,10 @@
-"""The door for readers: reads the run folders, writes every table and figure. Needs no GPU and loads no model.
+"""The entry point for readers: run folders in, every table and figure out. Needs no GPU and loads no model.
 
 python bench/report.py                          reads results/, writes results/reports/greedy/tables and .../figures
 python bench/report.py --evaluation sampled     another evaluation than the greedy one, to results/reports/sampled
 python bench/report.py --grader hendrycks       also tables/main_hendrycks: stored math answers, graded again
 python bench/report.py --html                   also results/reports/greedy/report.html, with everything in one file
+python bench/report.py --readme                 also the README's main table, and results/miniature/main.csv below it
 """
 
 from __future__ import annotations
@@ -18,38 +19,43 @@ from rich.console import Console
 from bench.grading.answers.verifier import GRADERS
 from bench.reporting import curves, figures
 from bench.reporting.claims import claims_table, findings
-from bench.reporting.completeness import completeness, completeness_table
-from bench.reporting.index import read_study
+from bench.reporting.completeness import completeness
+from bench.reporting.index import read_index
 from bench.reporting.page import save_page
 from bench.reporting.panels import save_figure
 from bench.reporting.paper import paper_tables
+from bench.reporting.readme import write_readme
 from bench.reporting.regrade import ANSWER_TASKS, regraded
-from bench.reporting.reproduction import reproduced_table
-from bench.reporting.tables import against_base_table, behaviour_table, budget_table, main_table, seeds_table
-from bench.reporting.terminal import print_budget, print_cells, print_claims, print_completeness, print_reproduced
-from bench.reporting.writing import save_table
+from bench.reporting.table import save_table
+from bench.reporting.tables import (
+    against_base_table,
+    behaviour_table,
+    budget_table,
+    completeness_table,
+    main_table,
+    reproduced_table,
+    seeds_table,
+)
+from bench.reporting.terminal import print_budget, print_claims, print_methods, print_reproduced, print_table
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 1, with the reason on stderr, where there is nothing to report or it cannot be trusted."""
-    asked = parse(arguments)
-    if asked.grader and not sys.platform.startswith("linux"):  # its workers read /proc
+    options = parse(arguments)
+    if options.grader and not sys.platform.startswith("linux"):  # its workers read /proc
         print(
             f"report: --grader: this runs on Linux, and this is {sys.platform}; use WSL2 or a container",
             file=sys.stderr,
         )
         return 1
     try:
-        return report(
-            asked.results,
-            evaluation=asked.evaluation,
-            distance=asked.distance,
-            grader=asked.grader,
-            page=asked.html,
-        )
+        write_report(options)
     except ValueError as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
+    return 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -63,67 +69,74 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--grader", choices=GRADERS, help="grade the stored math answers again, for a second main table"
     )
     parser.add_argument("--html", action="store_true", help="also write report.html, one file with everything")
+    parser.add_argument(
+        "--readme",
+        nargs="?",
+        type=Path,
+        const=ROOT / "README.md",
+        help="write the miniature's main table into this README, and the CSV below it that the table is made of",
+    )
     return parser.parse_args(arguments)
 
 
-def report(results: Path, *, evaluation: str, distance: str, grader: str | None, page: bool) -> int:
-    study = read_study(results, evaluation=evaluation)
-    rows = completeness(results, evaluation=evaluation, unreadable=study.unreadable)
-    if not rows:
-        raise ValueError(f"there is no run under {results}; make some with python bench/run.py, or give --results")
+def write_report(options: argparse.Namespace) -> None:
+    """Raises ValueError where there is nothing to report or it cannot be trusted."""
+    evaluation, folder = options.evaluation, options.results / "reports" / options.evaluation
+    index = read_index(options.results, evaluation=evaluation)
+    runs = completeness(options.results, evaluation=evaluation, unreadable=index.unreadable)
+    if not runs:
+        raise ValueError(f"there is no run under {options.results}; make some with python bench/run.py, or --results")
     console = Console()
-    folder = results / "reports" / evaluation
-    overview = completeness_table(rows, study, evaluation=evaluation)
-    print_completeness(overview, console)
+    overview = completeness_table(runs, index, evaluation=evaluation)
+    print_table("Expected runs and finished ones", overview, console)
     save_table(overview, folder / "tables", formats=("csv", "md"))
-    cells = study.cells
-    if not cells:
-        raise ValueError(f"no run under {results} has finished its {evaluation} evaluation; run bench/run.py again")
+    results = index.results
+    if not results:
+        raise ValueError(
+            f"no run under {options.results} has finished its {evaluation} evaluation; run bench/run.py again"
+        )
 
+    claims = claims_table(findings(results))
     tables = [
-        main_table(cells, rows),
-        against_base_table(cells),
-        seeds_table(cells),
-        behaviour_table(cells),
-        budget_table(cells),
-        *(reproduced_table(printed, cells) for printed in paper_tables()),
+        main_table(results, runs),
+        against_base_table(results),
+        seeds_table(results),
+        behaviour_table(results),
+        budget_table(results),
+        *(reproduced_table(printed, results, runs) for printed in paper_tables()),
+        *([claims] if claims.rows else []),
     ]
-    judged = findings(cells)
-    if judged:
-        tables.append(claims_table(judged))
-    if grader:
-        again = [regraded(cell, grader=grader) for cell in cells if cell.setting.task in ANSWER_TASKS]
+    if options.grader:
+        again = [regraded(each, grader=options.grader) for each in results if each.setting.task in ANSWER_TASKS]
         if not again:
             raise ValueError(f"--grader grades answers again, and no run of {', '.join(ANSWER_TASKS)} has finished")
-        tables.append(replace(main_table(again, rows), name=f"main_{grader}"))
-        console.print(f"Graded again by {grader}:")
-        print_cells(again, rows, console)
+        tables.append(replace(main_table(again, runs), name=f"main_{options.grader}"))
+        console.print(f"Graded again by {options.grader}:")
+        print_methods(again, runs, console)
         console.print("As the runs were graded:")
     written = [path for table in tables for path in save_table(table, folder / "tables")]
     drawn = {
-        "overview": figures.overview(cells),
-        "edit_distance": figures.edit_distance(cells, distance=distance),
-        "edit_distance_training": figures.training_data(cells, distance=distance),
-        "levels": figures.levels(cells),
-        "attempts": figures.attempts(cells),
-        "training_accuracy": curves.training_accuracy(cells),
-        "answer_changes": curves.answer_changes(cells),
-        "generalisation": curves.generalisation(cells),
+        "overview": figures.overview(results),
+        "edit_distance": figures.edit_distance(results, distance=options.distance),
+        "edit_distance_training": figures.training_data(results, distance=options.distance),
+        "levels": figures.levels(results),
+        "attempts": figures.attempts(results),
+        **{name: curves.training_curve(results, name) for name in curves.CURVES},
     }
     for name, figure in drawn.items():
-        if figure is not None:
-            written += save_figure(figure, folder / "figures", name)
-    if page:
+        written += save_figure(figure, folder / "figures", name) if figure else []
+    if options.html:
         images = [path for path in written if path.suffix == ".png"]
         written.append(save_page(folder / "report.html", tables=[overview, *tables], figures=images))
 
     for printed in paper_tables():
-        print_reproduced(printed, cells, rows, console)
-    print_cells(cells, rows, console)
-    print_budget(cells, console)
-    print_claims(judged, console)
-    console.print(f"{len(written)} files in {folder}: tables/, figures/" + (", report.html" if page else ""))
-    return 0
+        print_reproduced(printed, results, runs, console)
+    print_methods(results, runs, console)
+    print_budget(results, console)
+    print_claims(claims, console)
+    console.print(f"{len(written)} files in {folder}: tables/, figures/" + (", report.html" if options.html else ""))
+    if options.readme:
+        console.print(f"and {', '.join(map(str, write_readme(options.readme, results)))}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -203,14 +203,14 @@ MUTANTS = (
     Mutant(
         "a sweep's last lines count the runs of other sweeps",
         "bench/reporting/terminal.py",
-        "unreadable=study.unreadable, only=runs)",
-        "unreadable=study.unreadable)",
+        "unreadable=index.unreadable, only=runs)",
+        "unreadable=index.unreadable)",
     ),
     Mutant(
         "a table is printed wider than the terminal",
         "bench/reporting/terminal.py",
-        "for each in (*parts[-1], name)) > room:",
-        "for each in (*parts[-1], name)) > 999:",
+        "*parts[-1], key)) > console.width + _BETWEEN:",
+        "*parts[-1], key)) > 999:",
     ),
     Mutant(
         "fifty problems stand for the whole test set",
@@ -358,7 +358,7 @@ MUTANTS = (
     ),
     Mutant(
         "accuracy is over the problems whose first attempt was wrong",
-        "bench/metrics.py",
+        "bench/metrics/episode_metrics.py",
         'values[f"delta_i_to_c{mark}"] = (1 - right[t - 1]) * right[t]',
         'values[f"delta_i_to_c{mark}"] = right[t]',
     ),
@@ -394,7 +394,7 @@ MUTANTS = (
     ),
     Mutant(
         "an answer in the right form counts as right",
-        "bench/metrics.py",
+        "bench/metrics/episode_metrics.py",
         "right = {t: (grades[t] == Grade.CORRECT)",
         "right = {t: (grades[t] != Grade.NO_ANSWER)",
     ),

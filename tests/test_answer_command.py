@@ -53,7 +53,7 @@ def test_the_string_match_can_be_chosen(tmp_path):
     ("bad", "complaint"),
     [
         ("{", "line 2"),
-        ("[1]", "line 2: a row is a JSON object, not list"),
+        ("[1]", "line 2: a record is a JSON object, not"),
         ('{"attempt": "5"}', "line 2: the column 'gold' is missing"),
         ('{"gold": "5"}', "line 2: the column 'prediction' is missing"),
         ('{"gold": " ", "prediction": "5"}', "line 2: the column 'gold' is empty"),
@@ -90,6 +90,19 @@ def test_an_attempt_at_an_unknown_task_is_refused_by_line(tmp_path):
     source = write(tmp_path / "in.jsonl", {"task_id": 3, "attempt": "pass"})
     with pytest.raises(SystemExit, match=r"line 1: .* has no task 3"):
         main(["mbpp", source, str(tmp_path / "out.jsonl"), "--data", data])
+
+
+def test_a_host_without_isolation_is_refused_in_one_line_unless_that_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.grading.sandbox.confinement.probe", lambda _: ("rlimits",))
+    tests = {"task_id": 2, "text": "", "code": "", "test_list": ["assert f() == 4"], "test_setup_code": ""}
+    data = write(tmp_path / "mbpp.jsonl", tests)
+    source = write(tmp_path / "in.jsonl", {"task_id": 2, "attempt": "def f(): return 4"})
+    command = ["mbpp", source, str(tmp_path / "out.jsonl"), "--data", data]
+    with pytest.raises(SystemExit, match=r"no more than: rlimits.* --allow-unsafe"):
+        main(command)
+    assert not (tmp_path / "out.jsonl").exists()
+    main([*command, "--allow-unsafe"])
+    assert read(tmp_path / "out.jsonl")[0]["grade"] == "correct"
 
 
 def test_elsewhere_than_on_linux_it_says_so_in_one_line(tmp_path, monkeypatch):

@@ -133,12 +133,12 @@ RIVALS = [("5", "6"), (r"\sqrt{2}", r"\sqrt{3}"), (r"\frac{1}{2}", "7"), ("x+1",
 
 def test_naming_two_answers_is_never_right_for_both():
     with AnswerVerifier(PATIENT) as verifier:
-        asked = []
+        compared = []
         for separator in SEPARATORS:
             for one, other in RIVALS:
                 text = boxed(one + separator + other)
-                asked.append((text, [verifier.submit(problem(gold), text) for gold in (one, other)]))
-        fooled = [text for text, both in asked if all(verdict.result().grade == "correct" for verdict in both)]
+                compared.append((text, [verifier.submit(problem(gold), text) for gold in (one, other)]))
+        fooled = [text for text, both in compared if all(verdict.result().grade == "correct" for verdict in both)]
     assert not fooled
 
 
@@ -173,10 +173,12 @@ def test_workers_have_no_privileges_left(verifier):
     assert "Max file size             0" in limits
 
 
-def test_equal_questions_are_asked_once(monkeypatch):
-    asked = []
-    judge = workers.AlgebraPool.judge
-    monkeypatch.setattr(workers.AlgebraPool, "judge", lambda self, *both: asked.append(both) or judge(self, *both))
+def test_equal_pairs_are_compared_once(monkeypatch):
+    compared = []
+    compare = workers.AlgebraPool.compare
+    monkeypatch.setattr(
+        workers.AlgebraPool, "compare", lambda self, *both: compared.append(both) or compare(self, *both)
+    )
     with AnswerVerifier(PATIENT) as verifier:
         spellings = [r"2\sqrt{3}", r"2 \sqrt 3", r"$2\sqrt{3}$", r"2\sqrt{3} \text{ cm}"]
         verdicts = [verifier.submit(problem(r"\sqrt{12}"), boxed(answer)) for answer in spellings * 3]
@@ -184,15 +186,15 @@ def test_equal_questions_are_asked_once(monkeypatch):
     with AnswerVerifier(QUICK) as verifier:
         verdicts = [verifier.submit(problem("5"), boxed(HANGS["power"])) for _ in range(5)]
         assert {verdict.result(timeout=120).grade for verdict in verdicts} == {Grade.TIMEOUT}
-    assert len(asked) == 2
+    assert len(compared) == 2
 
 
-def test_the_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr("bench.grading.answers.verifier.MEMORY_SIZE", 3)
+def test_the_cache_is_bounded(monkeypatch):
+    monkeypatch.setattr("bench.grading.answers.verifier.CACHE_SIZE", 3)
     with AnswerVerifier(PATIENT) as verifier:
         for number in range(6):
             verifier.submit(problem("x+y"), boxed(f"y+x+{number}-{number}")).result(timeout=120)
-        assert len(verifier._memory) == 3
+        assert verifier._compare_by_algebra.cache_info().currsize == 3
 
 
 def test_any_thread_may_submit():
@@ -227,8 +229,8 @@ def test_workers_are_recycled_without_leaking_descriptors_or_processes(monkeypat
 def test_a_pool_that_cannot_start_raises_instead_of_grading(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "PROGRAM", tmp_path / "absent.py")
     with AnswerVerifier(QUICK) as verifier:
-        for _ in range(3):  # and it does not wait for workers that never came
-            fault = verifier.submit(problem("x+y"), boxed("y+x+0")).exception(timeout=120)
+        for number in range(3):  # and it does not wait for workers that never came
+            fault = verifier.submit(problem("x+y"), boxed(f"y+x+{number}-{number}")).exception(timeout=120)
             assert isinstance(fault, RuntimeError)
             assert "did not start" in str(fault)
 
@@ -273,7 +275,7 @@ def test_no_process_outlives_an_owner_that_is_killed():
 
 
 def worker_pids() -> list[int]:
-    """The processes that the templates of this process have forked and that still live."""
+    """The processes that the fork servers of this process have forked and that still live."""
     return [pid for pid in descendants(os.getpid()) if parent(parent(pid)) == os.getpid() and is_ours(pid)]
 
 

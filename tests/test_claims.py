@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from bench.launch.catalogue import CONF
-from bench.metrics import Estimate
-from bench.reporting.claims import CLAIMS, FAILS, HOLDS, OPEN, Claim, Finding, _room, claims_table, findings
-from bench.reporting.index import find_cells
+from bench.metrics.bootstrap import Estimate
+from bench.reporting.claims import CLAIMS, FAILS, HOLDS, OPEN, Claim, Finding, _margin, claims_table, findings
+from bench.reporting.index import read_index
 from bench.reporting.paper import paper_tables
 from bench.reporting.terminal import print_claims
 from tests.made_results import make_run
@@ -21,11 +21,11 @@ THE_OTHER_WAY = {"score": (0.5, 0.05, 0.3), "base": (0.5, 0.6, 0.02), "score_wo_
 ALL_THE_SAME = dict.fromkeys(AS_THE_PAPER, (0.5, 0.1, 0.1))
 
 
-def judged(results: Path, chances: Mapping[str, tuple[float, float, float]], task: str = "math") -> dict[str, Finding]:
+def judged(folder: Path, chances: Mapping[str, tuple[float, float, float]], task: str = "math") -> dict[str, Finding]:
     for method in chances:
         for seed in (0, 1):
-            make_run(results, method, seed, task=task, chances=chances, num_problems=150, num_updates=0)
-    return {finding.claim.text: finding for finding in findings(find_cells(results, evaluation="greedy"))}
+            make_run(folder, method, seed, task=task, chances=chances, num_problems=150, num_updates=0)
+    return {finding.claim.text: finding for finding in findings(read_index(folder, evaluation="greedy").results)}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_nothing_is_judged_where_no_claim_can_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "room"),
+    ("difference", "expected"),
     [
         ((0.05, 0.02, 0.08), (0.07, 0.04, 0.10)),
         ((-0.2, -0.3, -0.1), (-0.08, -0.18, 0.02)),
@@ -100,10 +100,10 @@ def test_nothing_is_judged_where_no_claim_can_be(tmp_path: Path) -> None:
     ],
 )
 def test_closeness_is_judged_by_the_end_of_the_interval_that_lies_farther_off(
-    difference: tuple[float, float, float], room: tuple[float, float, float]
+    difference: tuple[float, float, float], expected: tuple[float, float, float]
 ) -> None:
-    told = _room(Estimate(*difference), 0.12)
-    assert (told.value, told.low, told.high) == pytest.approx(room)
+    margin = _margin(Estimate(*difference), 0.12)
+    assert (margin.value, margin.low, margin.high) == pytest.approx(expected)
 
 
 def test_every_method_that_a_claim_names_is_in_the_catalogue() -> None:
@@ -114,7 +114,7 @@ def test_every_method_that_a_claim_names_is_in_the_catalogue() -> None:
 def test_the_terminal_shows_the_verdict_beside_its_interval(tmp_path: Path) -> None:
     found = list(judged(tmp_path, AS_THE_PAPER).values())
     shown = StringIO()
-    print_claims(found, Console(file=shown, width=100))
+    print_claims(claims_table(found), Console(file=shown, width=100))
     text = shown.getvalue()
     assert "holds" in text
     assert "Single-turn RL" not in text

@@ -13,7 +13,7 @@ import bench.files as files_module
 from bench.conduct import conduct
 from bench.experiment import RunSpec
 from bench.launch.catalogue import CONF, compose_plan
-from bench.metrics import summarise
+from bench.metrics.episode_metrics import summarise
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, load_episodes, log_of
 from bench.training import reinforce as reinforce_module

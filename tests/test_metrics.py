@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.episode import Grade
-from bench.metrics import compare, contrast, estimate, majority_accuracy, mcnemar, num_attempts, pass_at_k, summarise
+from bench.metrics.bootstrap import compare, contrast, estimate, mcnemar
+from bench.metrics.episode_metrics import majority_accuracy, num_attempts, pass_at_k, summarise
 
 RIGHT, WRONG = Grade.CORRECT.value, Grade.WRONG.value
 
@@ -77,11 +78,11 @@ def test_rates_tokens_and_edits_are_means_over_all_episodes() -> None:
 
 def test_a_column_known_for_some_episodes_only_is_refused() -> None:
     episodes = frame([(RIGHT, WRONG), (RIGHT, RIGHT)]).assign(edit_indel_2=[0.1, float("nan")])
-    with pytest.raises(ValueError, match="edit_indel@t2 cannot be told for every episode"):
+    with pytest.raises(ValueError, match="edit_indel@t2 is not known for every episode"):
         summarise(episodes)
 
 
-def test_a_problem_played_twice_is_refused_by_name() -> None:
+def test_a_duplicate_problem_is_refused_by_name() -> None:
     episodes = frame([(RIGHT, WRONG), (RIGHT, RIGHT)])
     with pytest.raises(ValueError, match=r"seed 0 has problem math/001, sample 0, twice"):
         summarise(pd.concat([episodes, episodes.iloc[1:]]))
@@ -169,8 +170,8 @@ def test_a_paired_interval_is_narrower_than_unpaired_ones_where_methods_fail_ali
 def test_a_contrast_weighs_its_terms_on_the_same_problems() -> None:
     left = from_counts(fixed=20, broken=0, both=100, neither=80)
     right = frame(list(zip(left["grade_1"], left["grade_1"], strict=True)))
-    told = contrast([(1.0, left), (-0.5, right)])["accuracy@t2"].difference
-    assert told.value == pytest.approx(0.6 - 0.5 * 0.5)
+    combined = contrast([(1.0, left), (-0.5, right)])["accuracy@t2"].difference
+    assert combined.value == pytest.approx(0.6 - 0.5 * 0.5)
     whole = contrast([(1.0, left), (0.5, left), (-1.5, left)])["accuracy@t2"]
     assert (whole.difference.value, whole.p_value) == (pytest.approx(0), 1)
 
@@ -178,8 +179,8 @@ def test_a_contrast_weighs_its_terms_on_the_same_problems() -> None:
 def test_a_contrast_without_any_spread_is_bounded_by_the_weights_of_its_terms() -> None:
     never = from_counts(fixed=0, broken=0, both=0, neither=200)
     bound = 1 - 0.025 ** (1 / 200)
-    told = contrast([(1.0, never), (-0.5, never)])["accuracy@t2"].difference
-    assert (told.low, told.high) == pytest.approx((-0.5 * bound, bound))
+    combined = contrast([(1.0, never), (-0.5, never)])["accuracy@t2"].difference
+    assert (combined.low, combined.high) == pytest.approx((-0.5 * bound, bound))
 
 
 def test_a_comparison_on_different_problems_is_refused_by_name() -> None:
@@ -219,7 +220,7 @@ def test_pass_at_k_never_falls_with_k(num_samples: int, data: st.DataObject) -> 
 
 
 def test_pass_at_k_refuses_more_draws_than_samples() -> None:
-    with pytest.raises(ValueError, match="pass@5 cannot be told from 4 samples"):
+    with pytest.raises(ValueError, match="pass@5 needs k between 1 and the number of samples, which is 4"):
         pass_at_k(num_samples=4, num_correct=1, k=5)
 
 

@@ -1,4 +1,4 @@
-"""Plain data between processes: what travels arrives, and nothing that arrives can surprise the judge."""
+"""Plain data between processes: what travels arrives, and nothing that arrives can surprise the receiver."""
 
 import collections
 import datetime
@@ -51,7 +51,7 @@ messages = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.sampled_from(list("ilt sfdqbacrnkvmDFTyoM"))
+    | st.sampled_from([*"ilt sfdqbacrnkvmDFTyoM", "date", "time", "datetime"])
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=15,

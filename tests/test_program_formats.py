@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.episode import UnitTests
-from bench.grading.programs.formats import humaneval_tests, load_unit_tests, mbpp_tests
+from bench.grading.programs.formats import humaneval_tests, load_unit_tests, mbpp_tests, task_id
 
 HUMANEVAL = {
     "task_id": "HumanEval/7",
@@ -41,31 +41,29 @@ def test_every_spelling_of_an_id_finds_its_task(tmp_path: Path, suffix: str) -> 
     text = json.dumps([FULL]) if suffix == ".json" else json.dumps(FULL) + "\n\n"
     path.write_bytes(gzip.compress(text.encode()) if suffix.endswith("gz") else text.encode())
     for place in (path, tmp_path):
-        suite = load_unit_tests("mbpp", place)
-        assert suite["Mbpp/2"] == suite["2"] == suite[2] == mbpp_tests(FULL)  # pyright: ignore[reportArgumentType]
-        assert 2 in suite
-        assert 3 not in suite
-        with pytest.raises(KeyError, match="no unit tests for task '3'"):
-            suite["3"]
+        tests = load_unit_tests("mbpp", place)
+        assert [tests[task_id("mbpp", key)] for key in ("Mbpp/2", "2", 2)] == [mbpp_tests(FULL)] * 3
+        assert task_id("mbpp", 3) not in tests
+    assert task_id("humaneval", "Python/0") == task_id("humaneval", "HumanEval/0")
 
 
 def test_of_two_files_in_a_folder_the_first_by_name_gives_the_tests(tmp_path: Path) -> None:
     (tmp_path / "mbpp.jsonl").write_text(json.dumps(FULL))
     (tmp_path / "sanitized.json").write_text(json.dumps([SANITIZED, SANITIZED | {"task_id": 3}]))
-    suite = load_unit_tests("mbpp", tmp_path)
-    assert suite["2"] == mbpp_tests(FULL)
-    assert suite["3"] == mbpp_tests(SANITIZED)
+    tests = load_unit_tests("mbpp", tmp_path)
+    assert tests["Mbpp/2"] == mbpp_tests(FULL)
+    assert tests["Mbpp/3"] == mbpp_tests(SANITIZED)
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: not JSON"),
-        ("[1]", "line 2: a row is an object"),
+        ("{", "line 2 is not JSON"),
+        ("[1]", "line 2: a record is a JSON object"),
         (json.dumps(FULL | {"test_list": []}), "line 2: the column 'test_list' is empty"),
         (json.dumps(FULL | {"test_list": "assert"}), "line 2: the column 'test_list' is missing or no list"),
         (json.dumps({"test_list": ["assert g(1)"]}), "line 2: has none of the columns task_id, problem_id"),
-        (json.dumps(FULL | {"test_list": ["assert g(2)"]}), "line 2: task 2 stands twice"),
+        (json.dumps(FULL | {"test_list": ["assert g(2)"]}), "line 2: task Mbpp/2 is a duplicate"),
         (json.dumps(HUMANEVAL | {"entry_point": ""}), "line 2: the column 'entry_point' is missing or empty"),
         (json.dumps(HUMANEVAL | {"test": "def check(:"}), "line 2: the column 'test' is not Python"),
         (json.dumps(HUMANEVAL | {"test": "assert 1"}), "line 2: the column 'test' defines no function 'check'"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.episode import Grade, Problem, UnitTests, Verdict
-from bench.grading.programs.formats import humaneval_tests, load_unit_tests, mbpp_tests
+from bench.grading.programs.formats import humaneval_tests, load_unit_tests, mbpp_tests, task_id
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
 
@@ -123,10 +123,13 @@ def test_recorded_pairs_of_attempts_get_the_labels_they_deserve(
     passed: tuple[int, int],
     differing: set[tuple[str, int]],
 ) -> None:
-    suite = load_unit_tests("humaneval" if name.startswith("humaneval") else "mbpp", shared_data / tests)
+    kind = "humaneval" if name.startswith("humaneval") else "mbpp"
+    unit_tests = load_unit_tests(kind, shared_data / tests)
     recorded = rows(shared_data / "attempts" / f"{name}.jsonl")
     for turn in range(2):
-        verdicts = grade(verifier, [(suite[row["problem_id"]], row["attempts"][turn]) for row in recorded])
+        verdicts = grade(
+            verifier, [(unit_tests[task_id(kind, row["problem_id"])], row["attempts"][turn]) for row in recorded]
+        )
         correct = [verdict.grade is Grade.CORRECT for verdict in verdicts]
         assert sum(correct) == passed[turn]
         wrong_labels = {
@@ -151,10 +154,11 @@ def test_recorded_pairs_of_attempts_get_the_labels_they_deserve(
 def test_recorded_evalplus_attempts_get_the_labels_they_deserve(
     shared_data: Path, name: str, tests: str, differing: dict[str, int], workers: int
 ) -> None:
-    suite = load_unit_tests("humaneval" if name.startswith("humaneval") else "mbpp", shared_data / tests)
+    kind = "humaneval" if name.startswith("humaneval") else "mbpp"
+    unit_tests = load_unit_tests(kind, shared_data / tests)
     recorded = rows(shared_data / "attempts" / f"{name}.jsonl")
     with ProgramVerifier(Grading(workers=workers)) as verifier:
-        verdicts = grade(verifier, [(suite[row["task_id"]], row["attempt"]) for row in recorded])
+        verdicts = grade(verifier, [(unit_tests[task_id(kind, row["task_id"])], row["attempt"]) for row in recorded])
     differences = [
         row
         for row, verdict in zip(recorded, verdicts, strict=True)

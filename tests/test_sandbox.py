@@ -15,6 +15,7 @@ import bench
 from bench.episode import Problem, UnitTests
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.sandbox import confinement, syscalls
+from bench.grading.sandbox.time_limit import TimeLimit
 from bench.grading.verifier import Grading
 
 ATTEMPTS = {
@@ -103,13 +104,13 @@ def test_without_seccomp_a_program_may_fork_and_its_children_end_with_it() -> No
     problem = Problem("p", "", "", tests=UnitTests(asserts=("assert f() == 1",)))
     with ProgramVerifier(Grading(workers=1, allow_unsafe=True), without=("seccomp",)) as verifier:
         assert verifier.submit(problem, program).result().grade == "correct"
-        (slot,) = verifier._slots
-        children = Path(f"/proc/{slot.server.pid}/task/{slot.server.pid}/children")
+        (worker,) = verifier._workers
+        children = Path(f"/proc/{worker.server.pid}/task/{worker.server.pid}/children")
         if children.exists():
             assert children.read_text() == ""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the judges on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the test runners on Linux only")
 def test_everything_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = f"""
 import sys, time
@@ -122,11 +123,11 @@ verifier = ProgramVerifier(Grading(workers=1, program_seconds=300))
 tests = UnitTests(asserts=("assert f() == 1",))
 verifier.submit(Problem("p", "", "", tests=tests), "def f(): return 1").result()
 verifier.submit(Problem("p", "", "", tests=tests), "def f():\\n    while True: pass")
-(slot,) = verifier._slots
-children = f"/proc/{{slot.server.pid}}/task/{{slot.server.pid}}/children"
+(worker,) = verifier._workers
+children = f"/proc/{{worker.server.pid}}/task/{{worker.server.pid}}/children"
 while not (running := open(children).read().split()):
     time.sleep(0.01)
-print(slot.judge.pid, slot.server.pid, *running, flush=True)
+print(worker.test_runner.pid, worker.server.pid, *running, flush=True)
 time.sleep(300)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as parent:
@@ -157,7 +158,10 @@ def test_ten_thousand_programs_leak_no_process_descriptor_or_memory() -> None:
 
     def state(verifier: ProgramVerifier) -> tuple[int, int]:
         """Open descriptors of all processes, and processes."""
-        pids = [os.getpid(), *(process.pid for slot in verifier._slots for process in (slot.judge, slot.server))]
+        pids = [
+            os.getpid(),
+            *(process.pid for worker in verifier._workers for process in (worker.test_runner, worker.server)),
+        ]
         return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids), len(pids)
 
     with ProgramVerifier(Grading(workers=2)) as verifier:
@@ -168,12 +172,12 @@ def test_ten_thousand_programs_leak_no_process_descriptor_or_memory() -> None:
                 future.result()
 
         grade(100)
-        before, slots = state(verifier), set(verifier._slots)
+        before, workers = state(verifier), set(verifier._workers)
         grade(10_000)
         assert state(verifier) == before
-        assert verifier._slots == slots
-        for slot in slots:
-            assert Path(f"/proc/{slot.server.pid}/task/{slot.server.pid}/children").read_text() == ""
+        assert verifier._workers == workers
+        for worker in workers:
+            assert Path(f"/proc/{worker.server.pid}/task/{worker.server.pid}/children").read_text() == ""
 
 
 def test_the_filter_fits_the_kernels_limit_and_both_architectures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,3 +188,16 @@ def test_the_filter_fits_the_kernels_limit_and_both_architectures(monkeypatch: p
         assert len(program) % 8 == 0
         assert len(program) // 8 < 4096
     syscalls._common.cache_clear()
+
+
+def test_a_limit_grows_by_the_time_spent_waiting_for_a_core_up_to_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waited = 100.0, 7.0  # seconds; what the process waited before the limit began does not count
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(TimeLimit, "_waited", lambda _: waited)
+    limit = TimeLimit(os.getpid(), seconds=2)
+    now += 1.5
+    assert limit.left() == 0.5
+    now, waited = now + 1.5, waited + 1.5
+    assert limit.left() == 0.5
+    now, waited = now + 20, waited + 20
+    assert limit.left() == 10 * 2 - 23

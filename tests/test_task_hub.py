@@ -12,10 +12,10 @@ import pytest
 
 import tests.tasks_in_conf as conf
 from bench.conduct import conduct
+from bench.data_files import read_records
 from bench.launch.catalogue import compose_plan
 from bench.runs.finished import find_runs
 from bench.tasks.hub import hub_data
-from bench.tasks.records import read_records
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Rows = Sequence[Mapping[str, Any]]

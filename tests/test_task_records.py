@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.data_files import read_records
 from bench.episode import Problem
-from bench.tasks.records import read_records
 from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, check_unique, shared_statements
 
 ROWS = [{"id": 1, "text": "one\u2028line"}, {"id": 2, "text": "two"}]

@@ -13,19 +13,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from bench.data_files import read_lines
 from bench.episode import Problem, Verdict
+from bench.files import write_file
 from bench.grading.answers.extraction import extract_answer, extract_answer_line
 from bench.grading.answers.predictions import stated_answer
 from bench.grading.answers.verifier import GRADERS, AnswerVerifier
+from bench.grading.programs.formats import load_unit_tests, task_id
+from bench.grading.programs.verifier import ProgramVerifier
+from bench.grading.sandbox.confinement import UnsafeHostError
 from bench.grading.verifier import Grading
 
 Row = dict[str, Any]
@@ -39,18 +43,26 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parse(arguments)
     if not sys.platform.startswith("linux"):
         sys.exit(f"python -m bench.grading: this runs on Linux, and this is {sys.platform}; use WSL2 or a container")
-    grading = Grading(workers=options.workers)
+    grading = Grading(workers=options.workers, allow_unsafe=options.allow_unsafe)
     try:
         with ExitStack() as stack:
             if options.kind == "math":
                 check, submit = _check_math, _answer_grader(grading, options, stack)
             else:
                 check, submit = _program_grader(grading, options, stack)
-            rows = list(_read_rows(options.input, check))
-            verdicts = [submit(row) for row in rows]
-            grades = _write_rows(options.output, rows, verdicts, with_answer=options.kind == "math")
-    except (ValueError, OSError) as error:
+            records = read_lines(options.input)
+            for record in records:  # a bad one is refused by file and line before anything is graded
+                record.read(check)
+            rows = [record.fields for record in records]
+            futures = [submit(row) for row in rows]
+            verdicts = [future.result() for future in futures]
+        for row, verdict in zip(rows, verdicts, strict=True):
+            answer = {"answer": verdict.answer} if options.kind == "math" else {}
+            row |= {"grade": verdict.grade, **answer, "failure": verdict.failure, "seconds": round(verdict.seconds, 6)}
+        write_file(options.output, [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows])
+    except (ValueError, OSError, UnsafeHostError) as error:
         sys.exit(f"python -m bench.grading: {error}")
+    grades = Counter(verdict.grade for verdict in verdicts)
     counts = ", ".join(f"{number} {grade}" for grade, number in grades.most_common())
     print(f"{len(rows)} rows: {counts or 'nothing to grade'} -> {options.output}")
 
@@ -70,6 +82,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help='math: how attempts state their answer; gsm8k also reads a last line "A: 3" or "#### 3" '
         '(default: gsm8k for rows whose `dataset` is "GSM8K", else boxed)',
     )
+    parser.add_argument("--allow-unsafe", action="store_true", help="programs: run them where no sandbox can be made")
     parser.add_argument("--workers", type=int, default=0, help="processes side by side (default: one per core)")
     options = parser.parse_args(arguments)
     if options.kind != "math" and options.data is None:
@@ -97,39 +110,23 @@ def _answer_grader(grading: Grading, options: argparse.Namespace, stack: ExitSta
 def _program_grader(
     grading: Grading, options: argparse.Namespace, stack: ExitStack
 ) -> tuple[Callable[[Row], None], Submit]:
-    from bench.grading.programs.formats import load_unit_tests
-    from bench.grading.programs.verifier import ProgramVerifier
-
     tests = load_unit_tests(options.kind, options.data)
     verifier = stack.enter_context(ProgramVerifier(grading))
+
+    def id_of(row: Row) -> str:
+        return task_id(options.kind, row["task_id"])
 
     def check(row: Row) -> None:
         if not isinstance(row.get("task_id"), str | int) or not isinstance(row.get("attempt"), str):
             raise ValueError("the columns `task_id` (a name or a number) and `attempt` (a text) are needed")
-        if row["task_id"] not in tests:
+        if id_of(row) not in tests:
             raise ValueError(f"{options.data} has no task {row['task_id']!r}; give the file this attempt was made for")
 
     def submit(row: Row) -> Future[Verdict]:
-        problem = Problem(id=str(row["task_id"]), question="", gold="", tests=tests[row["task_id"]])
+        problem = Problem(id=str(row["task_id"]), question="", gold="", tests=tests[id_of(row)])
         return verifier.submit(problem, row["attempt"])
 
     return check, submit
-
-
-def _read_rows(path: Path, check: Callable[[Row], None]) -> Iterator[Row]:
-    """The rows of a JSONL file; a bad one is refused by file and line before anything is graded."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"a row is a JSON object, not {type(row).__name__}")
-                check(row)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            yield row
 
 
 def _check_math(row: Row) -> None:
@@ -139,29 +136,6 @@ def _check_math(row: Row) -> None:
             raise ValueError(f"the column {column!r} is missing or no text; give `gold` and `attempt` or `prediction`")
     if not str(row["gold"]).strip() and str(row[text]).strip():
         raise ValueError("the column 'gold' is empty; leave the row out")
-
-
-def _write_rows(path: Path, rows: list[Row], verdicts: list[Future[Verdict]], *, with_answer: bool) -> Counter[str]:
-    """Write OUT whole or not at all; the count of each grade."""
-    grades: Counter[str] = Counter()
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("w", encoding="utf-8") as out:
-            for row, future in zip(rows, verdicts, strict=True):
-                verdict = future.result()
-                grades[verdict.grade] += 1
-                found = {"answer": verdict.answer} if with_answer else {}
-                result = {
-                    "grade": verdict.grade,
-                    **found,
-                    "failure": verdict.failure,
-                    "seconds": round(verdict.seconds, 6),
-                }
-                out.write(json.dumps({**row, **result}, ensure_ascii=False) + "\n")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return grades
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the rest of the house may ask of a grader, and the limits a user may set."""
+"""The interface of a verifier, and the limits that a user may set on grading."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from bench.episode import Problem, Verdict
 from bench.machine import available_cores
@@ -48,6 +48,8 @@ class Verifier(Protocol):
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> Verifier: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from bench.data_files import Record
 from bench.episode import Problem
 from bench.mini import code_world, math_world
 from bench.tasks.humaneval import HumanEvalPosed
 from bench.tasks.interface import require_split
 from bench.tasks.math import MathPosed
 from bench.tasks.mbpp import ID_RANGES, Loaded, MbppPosed, task_id
-from bench.tasks.records import Record
 
 
 class _Generated:

@@ -7,7 +7,7 @@ that with the run evaluated last), the others are (b), (c), ..., each with a sen
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
@@ -18,7 +18,7 @@ from bench.runs.fingerprints import differences
 from bench.runs.finished import RunFolder
 from bench.runs.manifest import Manifest
 
-_MOST_NAMED = 4  # differences in one sentence
+_MAX_NAMED = 4  # differences in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +33,27 @@ def parts_of(runs: Sequence[RunFolder], manifests: Sequence[Manifest]) -> list[P
     """The part of each run of one setting. Seeds of one method differ in no row within a part, and no table differs."""
     tables = [dumps(each.table, sort_keys=True) for each in manifests]
     rows = [dumps(each.row, sort_keys=True) for each in manifests]
-    ends = [each.end for each in manifests]
-    by_table = _ranks(list(zip(tables, ends, strict=True)))
-    by_row: dict[tuple[str, str], dict[str, int]] = {}
-    for run, table in zip(runs, tables, strict=True):
-        alike = [
-            (row, end)
-            for other, t, row, end in zip(runs, tables, rows, ends, strict=True)
-            if (other.key.method, t) == (run.key.method, table)
-        ]
-        by_row[run.key.method, table] = _ranks(alike)
+    methods, ends = [run.key.method for run in runs], [each.end for each in manifests]
+    table_ranks = _ranks(list(zip(tables, ends, strict=True)))
+    same_table = defaultdict(list)
+    for method, table, row, end in zip(methods, tables, rows, ends, strict=True):
+        same_table[method, table].append((row, end))
+    row_ranks = {key: _ranks(prints) for key, prints in same_table.items()}
     places = [
-        (by_table[table], by_row[run.key.method, table][row])
-        for run, table, row in zip(runs, tables, rows, strict=True)
+        (table_ranks[table], row_ranks[method, table][row])
+        for method, table, row in zip(methods, tables, rows, strict=True)
     ]
     order = {place: number for number, place in enumerate(sorted(set(places)))}
-    table_of = {place: manifest.table for place, manifest in zip(places, manifests, strict=True)}
-    row_of = {
-        (run.key.method, place): manifest.row for run, place, manifest in zip(runs, places, manifests, strict=True)
-    }
-    found = []
-    for run, place in zip(runs, places, strict=True):
-        if order[place] == 0:
-            found.append(Part())
-            continue
-        told = [_differing(table_of[place], table_of[0, 0])] if place[0] else []
+    table_of = {place[0]: manifest.table for place, manifest in zip(places, manifests, strict=True)}
+    row_of = {each: manifest.row for each, manifest in zip(zip(methods, places, strict=True), manifests, strict=True)}
+    parts = []
+    for method, place in zip(methods, places, strict=True):
+        reasons = [_differing(table_of[place[0]], table_of[0])] if place[0] else []
         if place[1]:
-            told.append(_differing(row_of[run.key.method, place], row_of[run.key.method, (place[0], 0)]))
-        found.append(Part(f"({_letters(order[place])})", f"differs in {', and in '.join(told)}"))
-    return found
+            reasons.append(_differing(row_of[method, place], row_of[method, (place[0], 0)]))
+        why = f"differs in {', and in '.join(reasons)}"
+        parts.append(Part(f"({_letters(order[place])})", why) if order[place] else Part())
+    return parts
 
 
 def _letters(number: int) -> str:
@@ -81,10 +73,10 @@ def _ranks(prints: Sequence[tuple[str, str]]) -> dict[str, int]:
     return {text: rank for rank, text in enumerate(ranked)}
 
 
-def _differing(mine: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
-    told = [f"{key}: {_short(one)} instead of {_short(other)}" for key, one, other in differences(mine, plain)]
-    more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
-    return ", ".join(told[:_MOST_NAMED]) + more
+def _differing(these: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    all_keys = [f"{key}: {_short(one)} instead of {_short(other)}" for key, one, other in differences(these, plain)]
+    rest = f" and {len(all_keys) - _MAX_NAMED} more" if len(all_keys) > _MAX_NAMED else ""
+    return ", ".join(all_keys[:_MAX_NAMED]) + rest
 
 
 def _short(value: Any) -> str:

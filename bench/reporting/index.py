@@ -1,7 +1,7 @@
 """What the results folder holds, grouped for comparing.
 
-A setting is one task, model and variant, and one part of it where its runs cannot all be compared; a cell is one method
-in it, with all its seeds.
+A setting is one task, model and variant, and one part of it where its runs cannot all be compared; a method result is
+one method in it, with all its seeds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.metrics import Estimate, estimate
+from bench.metrics.bootstrap import Estimate, estimate
 from bench.reporting.apart import parts_of
 from bench.reporting.style import method_order, method_style, problems_label
 from bench.runs.finished import RunFolder, find_runs
@@ -36,8 +36,8 @@ class Setting:
     @property
     def label(self) -> str:
         task = f"{self.task} ({self.problems})" if self.problems else self.task
-        variant = "" if self.variant == "main" else f" · {self.variant}"
-        return f"{task} · {self.model}{variant} {self.part}".rstrip()
+        variant = "" if self.variant == "main" else self.variant
+        return f"{' · '.join(filter(None, (task, self.model, variant)))} {self.part}".rstrip()
 
     @property
     def place(self) -> tuple[str, str, bool, str, str]:
@@ -46,27 +46,27 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One method in one setting: the episodes of all its finished seeds, and the runs that they come from."""
+class MethodResult:
+    """One method in one setting: the episodes of all its finished seeds, and the runs that they come from.
+
+    Without runs it stands for a method that has none there.
+    """
 
     method: str
     setting: Setting
-    evaluation: str
-    runs: tuple[RunFolder, ...]
-    episodes: pd.DataFrame
-    estimates: Mapping[str, Estimate]  # of bench.metrics: fractions, over all seeds
+    evaluation: str = ""
+    runs: tuple[RunFolder, ...] = ()
+    manifests: tuple[Manifest, ...] = ()  # of the evaluation of each run
+    episodes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)  # of bench.metrics: fractions, over all seeds
 
     @property
     def label(self) -> str:
         """The method's, but a recording is not this project's base model."""
         label = method_style(self.method).label
-        return (
-            label if not self.setting.is_recording else "Recording" if self.method == "base" else f"{label}, recorded"
-        )
-
-    @property
-    def manifests(self) -> list[Manifest]:
-        return [run.manifest(self.evaluation) for run in self.runs]
+        if not self.setting.is_recording:
+            return label
+        return "Recording" if self.method == "base" else f"{label}, recorded"
 
     @property
     def token_units(self) -> set[str]:
@@ -81,82 +81,68 @@ class Cell:
         return self.episodes[self.episodes["seed"] == seed]
 
 
+@dataclass(frozen=True, slots=True)
+class ResultsIndex:
+    """The methods with at least one finished run of an evaluation, by setting and then in the methods' order."""
+
+    results: list[MethodResult]
+    unreadable: Mapping[RunKey, str]  # finished runs that are left out, and why each cannot be read
+
+
+def read_index(folder: Path, *, evaluation: str, only: Collection[RunKey] | None = None) -> ResultsIndex:
+    """Raises ValueError where runs of one row cannot be evaluated together."""
+    runs, unreadable = [], {}
+    for run in find_runs(folder):
+        if evaluation in run.evaluations() and (only is None or run.key in only):
+            try:
+                runs.append(_result_of_one_run(run, evaluation))
+            except ValueError as error:
+                unreadable[run.key] = str(error)
+    apart = []
+    for _, group in by_setting(sorted(runs, key=lambda each: each.setting.place)):
+        parts = parts_of([each.runs[0] for each in group], [each.manifests[0] for each in group])
+        apart += [
+            replace(each, setting=replace(each.setting, part=part.name, why=part.why))
+            for each, part in zip(group, parts, strict=True)
+        ]
+    apart.sort(key=lambda each: (each.setting.place, method_order(each.method), each.seeds))
+    rows = groupby(apart, key=lambda each: (each.setting, each.method))
+    return ResultsIndex([_joined(list(seeds)) for _, seeds in rows], unreadable)
+
+
+def _result_of_one_run(run: RunFolder, evaluation: str) -> MethodResult:
+    """Without estimates, and its setting without a part. Raises ValueError where a file of the run is damaged."""
+    manifest, episodes = run.manifest(evaluation), run.episodes(evaluation)
+    task = run.config.get("task")
+    if not isinstance(task, dict):
+        raise ValueError(f"{run.path / 'config.json'} is damaged (it has no task); delete its folder and run again")
+    problems = problems_label(
+        run.key.task, source=str(task.get("source", "")), split=manifest.split, num_problems=manifest.num_problems
+    )
+    setting = replace(setting_of(run.key), problems=problems, is_recording=manifest.is_recording)
+    return MethodResult(run.key.method, setting, evaluation, (run,), (manifest,), episodes)
+
+
+def _joined(seeds: list[MethodResult]) -> MethodResult:
+    """The results of single runs as one, with estimates. Raises ValueError where they are not of the same problems."""
+    first = seeds[0]
+    episodes = pd.concat([each.episodes for each in seeds], ignore_index=True).dropna(axis="columns", how="all")
+    try:
+        estimates = estimate(episodes)
+    except ValueError as error:
+        raise ValueError(f"{first.method} on {first.setting.label}: {error}") from error
+    runs, manifests = tuple(each.runs[0] for each in seeds), tuple(each.manifests[0] for each in seeds)
+    return replace(first, runs=runs, manifests=manifests, episodes=episodes, estimates=estimates)
+
+
 def setting_of(key: RunKey) -> Setting:
     return Setting(key.task, key.model, key.variant)
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
-    """The cells with at least one finished run of an evaluation, by setting and then in the methods' order."""
-
-    cells: list[Cell]
-    unreadable: Mapping[RunKey, str]  # finished runs that are left out, and why each cannot be read
+def by_setting(results: list[MethodResult]) -> list[tuple[Setting, list[MethodResult]]]:
+    return [(setting, list(group)) for setting, group in groupby(results, key=lambda result: result.setting)]
 
 
-def find_cells(results: Path, *, evaluation: str, only: Collection[RunKey] | None = None) -> list[Cell]:
-    return read_study(results, evaluation=evaluation, only=only).cells
-
-
-def read_study(results: Path, *, evaluation: str, only: Collection[RunKey] | None = None) -> Study:
-    """Raises ValueError where runs of one row cannot be evaluated together."""
-    frames, unreadable, finished = {}, {}, []
-    for run in find_runs(results):
-        if evaluation in run.evaluations() and (only is None or run.key in only):
-            try:
-                frames[run.key] = run.episodes(evaluation)
-                _source_of(run)
-            except ValueError as error:
-                unreadable[run.key] = str(error)
-            else:
-                finished.append(run)
-    settings = _settings(finished, evaluation)
-    finished.sort(key=lambda run: (settings[run.key].place, method_order(run.key.method), run.key.seed))
-    cells = []
-    for (setting, method), group in groupby(finished, key=lambda run: (settings[run.key], run.key.method)):
-        runs = tuple(group)
-        rows = pd.concat([frames[run.key] for run in runs], ignore_index=True).dropna(axis="columns", how="all")
-        try:
-            estimates = estimate(rows)
-        except ValueError as error:
-            raise ValueError(f"{method} on {setting.label}: {error}") from error
-        cells.append(Cell(method, setting, evaluation, runs, rows, estimates))
-    return Study(cells, unreadable)
-
-
-def _settings(finished: list[RunFolder], evaluation: str) -> dict[RunKey, Setting]:
-    """Each run's setting, with the part of it that it can be compared in, and what its problems are."""
-    found = {}
-    for setting, group in groupby(
-        sorted(finished, key=lambda run: setting_of(run.key).place), key=lambda run: setting_of(run.key)
-    ):
-        runs = list(group)
-        manifests = [run.manifest(evaluation) for run in runs]
-        for run, manifest, part in zip(runs, manifests, parts_of(runs, manifests), strict=True):
-            problems = problems_label(
-                setting.task,
-                source=_source_of(run),
-                split=manifest.split,
-                num_problems=manifest.num_problems,
-            )
-            weights = manifest.table["weights"]
-            found[run.key] = replace(
-                setting, part=part.name, why=part.why, problems=problems, is_recording="recording" in weights
-            )
-    return found
-
-
-def by_setting(cells: list[Cell]) -> list[tuple[Setting, list[Cell]]]:
-    return [(setting, list(group)) for setting, group in groupby(cells, key=lambda cell: cell.setting)]
-
-
-def _source_of(run: RunFolder) -> str:
-    """Where the task's problems come from: `mini` (generated), `local` or `hub`. ValueError: config.json is damaged."""
-    task = run.config.get("task")
-    if not isinstance(task, dict):
-        raise ValueError(f"{run.path / 'config.json'} is damaged (it has no task); delete its folder and run again")
-    return str(task.get("source", ""))
-
-
-def base_of(cell: Cell, cells: list[Cell]) -> Cell | None:
+def base_of(result: MethodResult, results: list[MethodResult]) -> MethodResult | None:
     """The untrained model in the same setting, which every method is to be compared with."""
-    return next((other for other in cells if other.setting == cell.setting and other.method == "base"), None)
+    return next((other for other in results if other.setting == result.setting and other.method == "base"), None)

@@ -1,68 +1,46 @@
-"""What all figures share: their look, a block of panels per setting, titles and labels, and how they are saved."""
+"""What all figures share: their style, a block of panels per setting, titles and labels, and how they are saved."""
 
 from __future__ import annotations
 
-import functools
 import math
-import os
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.reporting.index import Cell, by_setting
+from bench.files import replacing
+from bench.reporting.index import MethodResult, by_setting
 from bench.reporting.style import QUIET
 
 PANELS_PER_ROW = 4
-LOOK: Any = {  # of matplotlib's own names
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": QUIET,
-    "axes.linewidth": 0.8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "pdf.fonttype": 42,  # text stays text
-}
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+# A decorator that leaves the caller's matplotlib (a notebook's) as it was.
+styled = mpl.rc_context(fname=Path(__file__).parent / "figures.mplstyle")
 
 
-def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Draw in our look, and leave the caller's matplotlib (a notebook's) as it was."""
-
-    @functools.wraps(draw)
-    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        with mpl.rc_context(LOOK):
-            return draw(*args, **kwargs)
-
-    return drawn
-
-
-def panel_grid(cells: list[Cell], *, height: float) -> tuple[Figure, list[tuple[Cell, Axes]]]:
-    """A block per setting, in it a panel of `height` inches per cell, four to a row, with axes in common."""
-    groups = by_setting(cells)
+def panel_grid(
+    results: list[MethodResult], *, title: str, x_label: str, height: float = 1.9
+) -> tuple[Figure, list[tuple[MethodResult, Axes]]]:
+    """A block per setting, in it a panel of `height` inches per result, four to a row, with axes in common."""
+    groups = by_setting(results)
     num_rows = [math.ceil(len(group) / PANELS_PER_ROW) for _, group in groups]
     num_columns = min(PANELS_PER_ROW, max(len(group) for _, group in groups))
     size = (max(2.3 * num_columns, 4.6), height * sum(num_rows) + 0.35 * len(groups) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
     blocks = figure.subfigures(len(groups), 1, height_ratios=num_rows, squeeze=False)[:, 0]
-    panels: list[tuple[Cell, Axes]] = []
+    panels: list[tuple[MethodResult, Axes]] = []
     for (setting, group), block, rows in zip(groups, blocks, num_rows, strict=True):
         block.suptitle(setting.label, x=0.01, ha="left", fontsize=9, color=QUIET)
         grid = block.subplots(rows, num_columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axes in grid[len(group) :]:
             axes.axis("off")  # kept, so that panels are as wide in every block
-        for cell, axes in zip(group, grid, strict=False):
+        for result, axes in zip(group, grid, strict=False):
             axes.xaxis.set_tick_params(labelbottom=True)  # also where the panel below is empty
-            panels.append((cell, axes))
+            axes.set_title(result.label)
+            axes.set_xlabel(x_label)
+            panels.append((result, axes))
+    write_title(figure, title)
     return figure, panels
 
 
@@ -91,12 +69,9 @@ def label_line_ends(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """PNG and PDF without dates, so that the same results give the same bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for suffix, undated in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        path = folder / f"{name}.{suffix}"
-        beside = folder / f".{name}.{os.getpid()}.{suffix}"
-        figure.savefig(beside, metadata=undated, dpi=200)
-        beside.replace(path)
-        paths.append(path)
+        paths.append(folder / f"{name}.{suffix}")
+        with replacing(paths[-1]) as file:
+            figure.savefig(file, format=suffix, metadata=undated, dpi=200)
     return paths

@@ -35,7 +35,8 @@ class PaperRow:
 
 @cache
 def paper_tables() -> tuple[PaperTable, ...]:
-    return tuple(PaperTable(**table) for table in _document()["tables"])
+    document = json.loads((Path(__file__).parent / "paper_numbers.json").read_text(encoding="utf-8"))
+    return tuple(PaperTable(**table) for table in document["tables"])
 
 
 def paper_row(*, method: str, task: str, variant: str) -> PaperRow | None:
@@ -49,8 +50,3 @@ def paper_row(*, method: str, task: str, variant: str) -> PaperRow | None:
         PaperRow(table, table.rows[method]) for table in paper_tables() if table.task == task and method in table.rows
     ]
     return max(rows, key=lambda row: len(row.numbers), default=None)
-
-
-@cache
-def _document() -> dict:
-    return json.loads((Path(__file__).parent / "paper_numbers.json").read_text(encoding="utf-8"))

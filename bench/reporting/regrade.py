@@ -14,26 +14,26 @@ import pandas as pd
 from bench.episode import Problem
 from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
-from bench.metrics import estimate
-from bench.reporting.index import Cell
+from bench.metrics.bootstrap import estimate
+from bench.reporting.index import MethodResult
 
 ANSWER_TASKS = ("math",)  # whose attempts end in an answer; programs have one grader, their tests
 
 
-def regraded(cell: Cell, *, grader: str) -> Cell:
-    """The cell with every attempt's grade and answer as `grader` sees them ("math_verify" or "hendrycks").
+def regraded(result: MethodResult, *, grader: str) -> MethodResult:
+    """The result with every attempt's grade and answer as `grader` sees them ("math_verify" or "hendrycks").
 
     Raises ValueError where a run's transcripts and its episodes are not of the same conversations.
     """
     frames = []
     with AnswerVerifier(Grading(), grader=grader) as verifier:
-        for run in cell.runs:
-            folder = run.path / cell.evaluation
+        for run in result.runs:
+            folder = run.path / result.evaluation
             rows = list(_transcripts(folder))
-            episodes = cell.episodes_of(run.key.seed).copy()
+            episodes = result.episodes_of(run.key.seed).copy()
             keys = list(zip(episodes["problem_id"], episodes["sample"], strict=True))
             if keys != [(row["problem_id"], row["sample"]) for row in rows]:
-                raise ValueError(f"{folder}: transcripts and episodes differ; play the run again")
+                raise ValueError(f"{folder}: transcripts and episodes differ; evaluate the run again")
             waiting = [
                 [verifier.submit(Problem(row["problem_id"], "", row["gold"]), text) for text in row["attempts"]]
                 for row in rows
@@ -44,7 +44,7 @@ def regraded(cell: Cell, *, grader: str) -> Cell:
                 episodes[f"answer_{t}"] = [verdict.answer for verdict in verdicts]
             frames.append(episodes)
     frame = pd.concat(frames)
-    return replace(cell, episodes=frame, estimates=estimate(frame))
+    return replace(result, episodes=frame, estimates=estimate(frame))
 
 
 def _transcripts(folder: Path) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How a method, a task and a number look, said once: order, label, colour, minus sign."""
+"""How methods, metrics, test sets and numbers are labelled and ordered."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ METRIC_LABELS = {
     "delta_i_to_c": "Δ i→c",
     "delta_c_to_i": "Δ c→i",
 }
+METRICS = {column: column.replace("_t", "@t") if "accuracy" in column else column for column in METRIC_LABELS}
 
 
 def method_style(method: str) -> MethodStyle:
@@ -69,8 +70,8 @@ def problems_label(task: str, *, source: str, split: str, num_problems: int) -> 
     """What the problems are where they are not the whole test set; empty where they are."""
     size, whole = TEST_SETS.get(task, (0, ""))
     if split != "test":
-        told = f"{num_problems} problems of the {split} split"
-        return f"miniature, {told}" if source == "mini" else told
+        label = f"{num_problems} problems of the {split} split"
+        return f"miniature, {label}" if source == "mini" else label
     return "miniature" if source == "mini" else f"{num_problems} of {whole}" if num_problems < size else ""
 
 

@@ -42,6 +42,17 @@ class Manifest:
     def split(self) -> str:
         return self.evaluation_config["split"]
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether its attempts were made by some other system."""
+        return "recording" in self.table["weights"]
+
+    @property
+    def commit(self) -> str:
+        """Of the code that evaluated, 7 digits, with "+dirty" where files differed from it; empty where not known."""
+        name, mark, dirty = (self.provenance.get("commit") or "").partition("+")
+        return name[:7] + mark + dirty
+
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_file(folder / "manifest.json", json.dumps(asdict(manifest), indent=2).encode())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bench.tasks.records import Record
+from bench.data_files import Record
 
 HINT_WITHOUT_HUB = "use task.source=local with task.path=..., or task=mini_math, which needs no network"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -11,14 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from bench.data_files import Record, first_file, read_records
 from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import HubData, hub_data, require_hub
-from bench.tasks.interface import Source, check_path_is_read, check_revision_is_read, check_stop_strings, require_split
+from bench.tasks.interface import (
+    Source,
+    check_path_is_read,
+    check_revision_is_read,
+    check_stop_strings,
+    local_path,
+    require_split,
+)
 from bench.tasks.mbpp import Mbpp, MbppPosed
 from bench.tasks.prompts import fill, require_slots
-from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import capped, check_counts, check_disjoint, check_unique, report
 
 

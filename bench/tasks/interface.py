@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 from bench.episode import Problem
@@ -92,3 +93,13 @@ def check_path_is_read(source: Source, path: str | None) -> None:
     """A path that nothing reads means that the user believes to run on that file, and does not."""
     if path is not None and source is not Source.local:
         raise ValueError(f"task.path={path} is read only with task.source=local, and task.source is {source.name}")
+
+
+def local_path(path: str | None, *, task: str) -> Path:
+    """The file or folder that `task.path` names, if it is there."""
+    if not path:
+        raise ValueError(f"task={task} with task.source=local needs task.path=<a file or folder>")
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise ValueError(f"task.path={path} does not exist; give a file or folder with the problems of {task}")
+    return found

@@ -7,14 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from bench.data_files import Record, first_file, parse_json, read_records
 from bench.episode import Problem
 from bench.grading.answers.extraction import extract_answer
 from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import HubData, hub_data, require_hub
-from bench.tasks.interface import Source, check_path_is_read, check_revision_is_read, check_stop_strings, require_split
+from bench.tasks.interface import (
+    Source,
+    check_path_is_read,
+    check_revision_is_read,
+    check_stop_strings,
+    local_path,
+    require_split,
+)
 from bench.tasks.prompts import fill, require_slots
-from bench.tasks.records import Record, first_file, local_path, parse_json, read_records
 from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, check_unique, report
 
 LAYOUT = (

@@ -14,14 +14,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from bench.data_files import Record, first_file, read_records
 from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import hub_data, require_hub
-from bench.tasks.interface import Source, check_path_is_read, check_revision_is_read, check_stop_strings, require_split
+from bench.tasks.interface import (
+    Source,
+    check_path_is_read,
+    check_revision_is_read,
+    check_stop_strings,
+    local_path,
+    require_split,
+)
 from bench.tasks.prompts import fill, require_slots
-from bench.tasks.records import Record, first_file, local_path, read_records
 from bench.tasks.splits import (
     Splits,
     capped,

@@ -28,7 +28,7 @@ from pathlib import Path
 from bench.episode import Problem, SamplingParams
 from bench.evaluation import Evaluation, evaluate
 from bench.launch.catalogue import compose_plan
-from bench.metrics import summarise
+from bench.metrics.episode_metrics import summarise
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
 from bench.runs.folder import Run, RunKey

@@ -1,9 +1,9 @@
-"""Fuzz code extraction and the protocol between a program and its judge for as long as wanted.
+"""Fuzz code extraction and the protocol between a program and its test runner for as long as wanted.
 
     python tests/perf/fuzz_programs.py --minutes 10
 
 Half of the time runs the properties of the test suite over and over, with new examples. In the other half, programs
-answer the judge with damaged replies: every verdict must be a grade, and never `correct`.
+answer the test runner with damaged replies: every verdict must be a grade, and never `correct`.
 """
 
 import argparse

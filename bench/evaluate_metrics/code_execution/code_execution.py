@@ -16,7 +16,7 @@ from bench.episode import Problem, UnitTests
 from bench.grading.programs.formats import humaneval_tests
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading
-from bench.metrics import pass_at_k
+from bench.metrics.episode_metrics import pass_at_k
 
 _DESCRIPTION = """\
 Runs programs against unit tests in a sandbox. pass@k is the unbiased chance that one of k samples of a problem passes

@@ -10,7 +10,7 @@ import evaluate
 import pandas as pd
 
 from bench.episode import Grade, Problem
-from bench.metrics import summarise
+from bench.metrics.episode_metrics import summarise
 
 _DESCRIPTION = """\
 Accuracy of each attempt at a problem, and what further attempts change: delta is the gain from the first attempt to
@@ -37,7 +37,7 @@ _FEATURES = {
 
 
 class SelfCorrection(evaluate.Metric):
-    """Rates by name, as `bench.metrics.summarise` has them."""
+    """Rates by name, as `bench.metrics.episode_metrics.summarise` has them."""
 
     def _info(self) -> evaluate.MetricInfo:
         name = "math" if self.config_name == "default" else self.config_name

@@ -17,7 +17,7 @@ Graders disagree on some of this; here it is decided once:
   is the gold, and a gold "y = 2x" is met by "2x".
 - **Words** are compared without regard to case; a lone letter may stand in parentheses, "(C)" is "C".
 - **Chains.** Of a value and its approximation (`\approx`) the value counts; of "a = b = c" the last, unless the gold is
-  an equation too. Whoever names two numbers is judged by one of them.
+  an equation too. Of two numbers that an answer names, one counts.
 - **Repetition.** "5 or 5.0" is 5.
 """
 
@@ -29,8 +29,8 @@ from functools import lru_cache
 from itertools import chain
 
 from bench.grading.answers.forms import Assignment, Form, Items, Matrix, Number, Opaque, Union, Words, read
-from bench.grading.answers.numeric import differ, values_of
-from bench.grading.answers.units import Measure, contradict, split_unit
+from bench.grading.answers.numeric import numerically_different, values_of
+from bench.grading.answers.units import Measure, split_unit, units_conflict
 
 ROUNDING_PLACES = 6
 LONGEST_ANSWER = 2000  # characters of a normalised answer; the longest gold of MATH has 159
@@ -50,7 +50,7 @@ def decide(gold: str, answer: str) -> bool | None:
     if _TIME_OF_DAY.search(gold) or _TIME_OF_DAY.search(answer):
         return False
     (gold_measure, gold_form), (measure, form) = _read_measure(gold), _read_measure(answer)
-    if contradict(gold_measure, measure):
+    if units_conflict(gold_measure, measure):
         return False
     if _may_be_decimal_comma(gold, gold_form, form) or _may_be_decimal_comma(answer, form, gold_form):
         return True if same(gold_form, form) else None
@@ -62,13 +62,13 @@ def _may_be_decimal_comma(text: str, form: Form, other: Form) -> bool:
     return isinstance(form, Items) and isinstance(other, Number) and _DECIMAL_COMMA.fullmatch(text) is not None
 
 
-def core(answer: str) -> str:
+def strip_unit(answer: str) -> str:
     """What of a normalised answer is left for algebra: without its unit and without an approximation of itself."""
     return _read_measure(answer)[0].quantity
 
 
 def is_unreadable(answer: str) -> bool:
-    r"""Whether words, or numbers with a space between them, stand in a `core`, which is then not to reach Math-Verify.
+    r"""Whether words, or numbers with a space between them, stand in an answer without unit: not for Math-Verify.
 
     It drops `\text{...}` with all that follows, so that `\sqrt{2} \text{ maybe } \sqrt{3}` would be `\sqrt{2}`; and it
     adds up "1 2".
@@ -115,7 +115,7 @@ def same(gold: Form, answer: Form) -> bool | None:
             return False
         case (Number() | Opaque() | Words() as one, Number() | Opaque() | Words() as other):
             one, other = _formula(one), _formula(other)
-            return True if one == other else (False if differ(one, other) else None)
+            return True if one == other else (False if numerically_different(one, other) else None)
         case (Items() | Matrix() | Union() as several, one) | (one, Items() | Matrix() | Union() as several):
             single = isinstance(several, Items) and len(several.items) < 2
             return None if single or not _is_scalar(one) else False

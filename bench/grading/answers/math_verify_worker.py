@@ -4,10 +4,10 @@ Math-Verify reads an answer with a LaTeX parser, but falls back to sympy's `pars
 sympy can be sent into computations without end. So that text is touched only here: in a process without network or
 writable disk, with limits on memory and processor time, that its owner kills when the time is up.
 
-Two roles in one file. The *template* imports Math-Verify once (half a second) and then forks a *worker* whenever its
-owner sends it a socket, so that a killed worker is replaced in milliseconds. The owner speaks to a worker on that
-socket, one JSON line per question and per reply. Everything ends with the owner: the template sees its line close or
-its parent change, and each worker dies with the template.
+Two roles in one file. The *fork server* imports Math-Verify once (half a second) and then forks a *worker* whenever its
+owner sends it a socket, so that a killed worker is replaced in milliseconds. Owner and worker exchange JSON on that
+socket, one message per request and per reply. Everything ends with the owner: the fork server sees its socket close or
+its parent change, and each worker ends with the fork server.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # `python -I` know
 
 from bench.grading.sandbox import confinement
 
+MAX_REQUEST = 1 << 18  # bytes
 EXHAUSTED = 0.9  # of its address space: sympy swallows MemoryError, so that the peak has to tell
 
 
-def serve_template(control: socket.socket, limits: dict) -> None:
+def run_fork_server(control: socket.socket, limits: dict) -> None:
     """Fork a worker for every socket that arrives; send back its id and a pidfd, to kill it by without a race."""
     logging.disable(logging.CRITICAL)
-    if answer_question({"gold": "$1$", "answer": "$\\frac{2}{2}$"}) != {"verdict": "correct"}:
+    if compare({"gold": "$1$", "answer": "$\\frac{2}{2}$"}) != {"grade": "correct"}:
         raise RuntimeError("Math-Verify finds that 2/2 is not 1; install the version that pyproject.toml pins")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no worker is waited for, none becomes a zombie
-    owner, template = os.getppid(), os.getpid()
+    owner, fork_server = os.getppid(), os.getpid()
     control.sendall(b"ready")
     while True:
         readable, _, _ = select.select([control], [], [], 1.0)
@@ -51,29 +52,28 @@ def serve_template(control: socket.socket, limits: dict) -> None:
             return
         pid = os.fork()
         if pid == 0:
-            confinement.die_with_parent(template)
+            confinement.die_with_parent(fork_server)
             control.close()
-            with socket.socket(fileno=descriptors[0]) as line:
-                serve_worker(line, **limits)
+            with socket.socket(fileno=descriptors[0]) as connection:
+                run_worker(connection, **limits)
             os._exit(0)
-        pidfd = os.pidfd_open(pid)  # the worker cannot have ended: it waits for its owner's first line
+        pidfd = os.pidfd_open(pid)  # the worker cannot have ended: it waits for its owner's first request
         socket.send_fds(control, [str(pid).encode()], [pidfd])
         os.close(pidfd)
         os.close(descriptors[0])
 
 
-def serve_worker(line: socket.socket, *, memory_mb: int, seconds: float) -> None:
+def run_worker(connection: socket.socket, *, memory_mb: int, seconds: float) -> None:
     os.dup2(1, 2)  # /dev/null: the parser complains to stderr, and nobody would empty that pipe
-    with Path("/proc/self/status").open() as status, line.makefile("rwb") as stream:
+    with Path("/proc/self/status").open() as status:
         confinement.confine(memory_mb=memory_mb, readable=confinement.program_files())
-        for question in stream:
+        while request := connection.recv(MAX_REQUEST):
             # a second line of defence, should the owner be too busy to keep its own time
             budget = int(time.process_time() + seconds) + 2
             resource.setrlimit(resource.RLIMIT_CPU, (budget, resource.RLIM_INFINITY))
-            reply = answer_question(json.loads(question))
+            reply = compare(json.loads(request))
             reply["exhausted"] = peak_memory(status) > EXHAUSTED * (memory_mb << 20)
-            stream.write(json.dumps(reply).encode() + b"\n")
-            stream.flush()
+            connection.send(json.dumps(reply).encode())
 
 
 def peak_memory(status: TextIO) -> int:
@@ -82,17 +82,17 @@ def peak_memory(status: TextIO) -> int:
     return next(int(row.split()[1]) << 10 for row in status if row.startswith("VmPeak:"))
 
 
-def answer_question(question: dict) -> dict:
-    """`{"gold", "answer"}` -> `{"verdict": correct | wrong | unparseable | memory}`; both are formulas in dollars."""
+def compare(request: dict) -> dict:
+    """`{"gold", "answer"}` -> `{"grade": correct | wrong | unparseable | memory}`; both are formulas in dollars."""
     from math_verify import verify
 
     try:
-        gold, answer = parse(question["gold"]), parse(question["answer"])
+        gold, answer = parse(request["gold"]), parse(request["answer"])
         if verify(gold, answer, allow_set_relation_comp=True, timeout_seconds=0):
-            return {"verdict": "correct"}
+            return {"grade": "correct"}
     except (MemoryError, RecursionError) as fault:
-        return {"verdict": "memory" if isinstance(fault, MemoryError) else "unparseable"}
-    return {"verdict": "wrong" if any(not isinstance(found, str) for found in answer) else "unparseable"}
+        return {"grade": "memory" if isinstance(fault, MemoryError) else "unparseable"}
+    return {"grade": "wrong" if any(not isinstance(found, str) for found in answer) else "unparseable"}
 
 
 @lru_cache(maxsize=256)
@@ -109,5 +109,5 @@ def parse(text: str) -> list:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as control_line:
-        serve_template(control_line, json.loads(sys.argv[2]))
+    with socket.socket(fileno=int(sys.argv[1])) as owner_socket:
+        run_fork_server(owner_socket, json.loads(sys.argv[2]))

@@ -16,19 +16,15 @@ from functools import lru_cache
 
 POINTS = (1, 2)
 TOLERANCE = 1e-4  # far above what rounding to six places or floating point can explain
-DEEPEST_NESTING = 40
+MOST_BRACKETS = 40  # so that no formula nests deeper than Python's stack
 
-_TOKEN = re.compile(r"\s*(\d+\.\d*|\.\d+|\d+|\\[A-Za-z]+|[A-Za-z]|[-+*/^(){}\[\]])")
+# Signs that no formula has come out as tokens too, and are refused where a value is expected.
+_TOKEN = re.compile(r"\d+\.\d*|\.\d+|\d+|\\[A-Za-z]+|\S")
 _GREEK = {f"\\{name}" for name in ("alpha", "beta", "gamma", "delta", "theta", "lambda", "mu", "phi", "omega")}
-_TIMES = {"*", r"\cdot", r"\times"}
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-class _UnknownError(Exception):
-    """The reader met something that is none of its business."""
-
-
-def differ(one: str, other: str) -> bool:
+def numerically_different(one: str, other: str) -> bool:
     """Whether two normalised formulas have different values; False also if that cannot be told."""
     values = values_of(one), values_of(other)
     return all(values) and any(
@@ -39,47 +35,44 @@ def differ(one: str, other: str) -> bool:
 @lru_cache(maxsize=8192)
 def values_of(formula: str) -> tuple[complex, ...]:
     """The formula's value at each of POINTS; empty if it is not one that this module reads."""
+    tokens = _TOKEN.findall(formula)
+    if sum(token in _CLOSING for token in tokens) > MOST_BRACKETS:
+        return ()
     try:
-        values = tuple(_Reader(formula, point).read() for point in POINTS)
-    except (_UnknownError, ArithmeticError, ValueError):
+        values = tuple(_Reader(tokens, point).read() for point in POINTS)
+    except (ArithmeticError, ValueError):
         return ()
     return values if all(map(cmath.isfinite, values)) else ()
 
 
 class _Reader:
-    """Recursive descent with one token of look-ahead: sum of products of powers."""
+    """Recursive descent with one token of look-ahead: sum of products of powers. Raises ValueError for all else."""
 
-    def __init__(self, formula: str, point: int) -> None:
-        self._tokens = _tokenise(formula)
-        self._place = 0
-        self._depth = 0
+    def __init__(self, tokens: list[str], point: int) -> None:
+        self._waiting = tokens[::-1]
+        self._last = ""  # the token that was taken last
         self._point = point
 
     def read(self) -> complex:
         value = self._sum()
-        if self._next:
-            raise _UnknownError
+        if self._waiting:
+            raise ValueError(f"{self._next!r} after the end")
         return value
 
     @property
     def _next(self) -> str:
-        return self._tokens[self._place] if self._place < len(self._tokens) else ""
+        return self._waiting[-1] if self._waiting else ""
 
-    def _take(self, token: str = "") -> str:
-        taken = self._next
-        if not taken or (token and taken != token):
-            raise _UnknownError
-        self._place += 1
-        return taken
+    def _take(self, *expected: str) -> str:
+        if not self._waiting or (expected and self._next not in expected):
+            raise ValueError(f"{self._next!r}, not {expected}")
+        self._last = self._waiting.pop()
+        return self._last
 
     def _sum(self) -> complex:
-        self._depth += 1
-        if self._depth > DEEPEST_NESTING:
-            raise _UnknownError
         value = self._signed_product()
         while self._next in ("+", "-"):
             value += self._signed_product()
-        self._depth -= 1
         return value
 
     def _signed_product(self) -> complex:
@@ -87,16 +80,16 @@ class _Reader:
         while self._next in ("+", "-"):
             sign = -sign if self._take() == "-" else sign
         value = self._power()
-        while self._next and self._next not in ("+", "-", ")", "]", "}"):
+        while self._next not in ("", "+", "-", ")", "]", "}"):
             if self._next == "/":
                 self._take()
                 value /= self._power()
-            else:
-                if self._next in _TIMES:
-                    self._take()
-                elif self._next[0].isdigit() or (self._next == r"\frac" and self._tokens[self._place - 1][0].isdigit()):
-                    raise _UnknownError  # a mixed number, or digits that a space divides
-                value *= self._power()
+                continue
+            if self._next in ("*", r"\cdot", r"\times"):
+                self._take()
+            elif self._next[0].isdigit() or (self._next == r"\frac" and self._last[0].isdigit()):
+                raise ValueError("a mixed number, or digits that a space divides")
+            value *= self._power()
         return sign * value
 
     def _power(self) -> complex:
@@ -104,11 +97,11 @@ class _Reader:
         if self._next != "^":
             return base
         self._take()
-        return _power(base, self._group() if self._next == "{" else self._atom())
+        return _power(base, self._atom())
 
     def _atom(self) -> complex:
         token = self._take()
-        if token[0].isdigit() or token[0] == ".":
+        if token[0].isdecimal() or token[0] == ".":
             return complex(float(token))
         if token in _CLOSING:
             value = self._sum()
@@ -124,16 +117,14 @@ class _Reader:
 
     def _group(self) -> complex:
         if self._next != "{":
-            raise _UnknownError
+            raise ValueError(f"{self._next!r}, not a group in braces")
         return self._atom()
 
     def _letter(self, token: str) -> complex:
-        if token == r"\pi":
-            return complex(math.pi)
-        if token in ("e", "i"):
-            return complex(math.e) if token == "e" else 1j
-        if token not in _GREEK and not token.isalpha():
-            raise _UnknownError
+        if token in (r"\pi", "e", "i"):
+            return {r"\pi": complex(math.pi), "e": complex(math.e), "i": 1j}[token]
+        if token not in _GREEK and not (token.isascii() and token.isalpha()):
+            raise ValueError(f"{token!r} has no value")
         # case is ignored, as Math-Verify does; positive, so that no branch of a root is told from another
         code = sum(map(ord, token.lower()))
         return complex(0.6 + code * self._point * math.sqrt(5) % 1)
@@ -144,16 +135,5 @@ def _power(base: complex, exponent: complex) -> complex:
     if exponent.imag == 0 and exponent.real.is_integer():
         return base ** int(exponent.real)
     if base.imag or base.real <= 0:
-        raise _UnknownError
+        raise ValueError("a root of what is not positive")
     return base**exponent
-
-
-def _tokenise(formula: str) -> list[str]:
-    tokens, place = [], 0
-    while place < len(formula):
-        match = _TOKEN.match(formula, place)
-        if match is None:
-            raise _UnknownError
-        tokens.append(match.group(1))
-        place = match.end()
-    return tokens

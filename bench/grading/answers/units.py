@@ -57,6 +57,6 @@ def split_unit(answer: str) -> Measure:
     return Measure(answer[: match.start()])
 
 
-def contradict(one: Measure, other: Measure) -> bool:
+def units_conflict(one: Measure, other: Measure) -> bool:
     """Whether both name a unit of the same dimension and not the same: 80 cents against 80 dollars."""
     return bool(one.dimension) and one.dimension == other.dimension and one.unit != other.unit

@@ -1,11 +1,8 @@
 """Processes that do algebra and can be killed: the owner's side of math_verify_worker.py.
 
-`AlgebraPool.judge` blocks the calling thread for one answer; as many threads as there are workers may call it. A worker
-that does not reply in time is killed (SIGKILL to its pidfd) and replaced; one that has served `ANSWERS_PER_WORKER` is
-replaced too, since sympy's caches grow. Nothing is started before the first question.
-
-The time allowed is wall-clock time, but a worker that was kept waiting for a processor gets what it lacks, up to
-`PATIENCE` times the limit: an answer's grade shall not depend on what else the machine does.
+`AlgebraPool.compare` blocks the calling thread for one answer; as many threads as there are workers may call it. A
+worker that does not reply in time is killed (SIGKILL to its pidfd) and replaced; one that has served
+`ANSWERS_PER_WORKER` is replaced too, since sympy's caches grow. Nothing is started before the first answer.
 """
 
 from __future__ import annotations
@@ -19,16 +16,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
-from typing import NamedTuple
 
-from bench.episode import Grade
+from bench.episode import Grade, Verdict
+from bench.grading.sandbox.time_limit import TimeLimit
 
 PROGRAM = Path(__file__).with_name("math_verify_worker.py")
 ANSWERS_PER_WORKER = 2000
-PATIENCE = 6
-CLOCK_TICK = 1 / os.sysconf("SC_CLK_TCK")
+SHORTEST_WAIT = 0.01  # seconds
 START_SECONDS = 120.0  # importing Math-Verify takes half a second on an idle machine
 FAILURES = {
     Grade.CORRECT: "",
@@ -42,58 +37,39 @@ class WorkerDiedError(Exception):
     """A worker ended without a reply."""
 
 
-class Judgement(NamedTuple):
-    grade: Grade
-    failure: str
-
-
 class Worker:
-    """One process and the line to it."""
+    """One process and the socket to it."""
 
-    def __init__(self, *, pid: int, pidfd: int, line: socket.socket) -> None:
+    def __init__(self, *, pid: int, pidfd: int, connection: socket.socket) -> None:
         self.num_answers = 0
         self._pid = pid
         self._pidfd = pidfd
-        self._line = line
+        self._connection = connection
 
-    def ask(self, gold: str, answer: str, seconds: float) -> dict:
+    def compare(self, gold: str, answer: str, seconds: float) -> dict:
         """The worker's reply. Raises TimeoutError or WorkerDiedError; in both cases the worker is of no further use."""
         self.num_answers += 1
+        limit = TimeLimit(self._pid, seconds)
         try:
-            used = self._processor_seconds()
-            self._line.settimeout(seconds)
-            self._line.sendall(json.dumps({"gold": gold, "answer": answer}).encode() + b"\n")
-            last_call = time.monotonic() + PATIENCE * seconds
-            reply = b""
-            while not reply.endswith(b"\n"):
-                try:
-                    received = self._line.recv(4096)
-                except TimeoutError:
-                    lacking = min(seconds - (self._processor_seconds() - used), last_call - time.monotonic())
-                    if lacking < CLOCK_TICK:
-                        raise
-                    self._line.settimeout(lacking)
-                    continue
-                if not received:
+            self._connection.send(json.dumps({"gold": gold, "answer": answer}).encode())
+            while (left := limit.left()) > 0:
+                self._connection.settimeout(max(left, SHORTEST_WAIT))
+                with contextlib.suppress(TimeoutError):
+                    if reply := self._connection.recv(4096):
+                        return json.loads(reply)
                     raise WorkerDiedError
-                reply += received
-        except (BrokenPipeError, ConnectionResetError, FileNotFoundError) as error:
+        except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerDiedError from error
-        return json.loads(reply)
-
-    def _processor_seconds(self) -> float:
-        """What the worker has used so far; FileNotFoundError if it has ended."""
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * CLOCK_TICK
+        raise TimeoutError
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.close(self._pidfd)
-        self._line.close()
+        self._connection.close()
 
 
-class Renderer:
+class ForkServer:
     """The process that has imported Math-Verify and forks workers."""
 
     def __init__(self, *, memory_mb: int, seconds: float) -> None:
@@ -111,17 +87,17 @@ class Renderer:
             )
         self._control.settimeout(START_SECONDS)
         if self._control.recv(5) != b"ready":
-            raise RuntimeError(f"the process that compares answers did not start:\n{self._last_words()}")
+            raise RuntimeError(f"the process that compares answers did not start:\n{self._stderr()}")
 
     def fork(self) -> Worker:
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)  # a message stays a message
         with theirs:
             socket.send_fds(self._control, [b"f"], [theirs.fileno()])
             message, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
         if not message:
             ours.close()
-            raise RuntimeError(f"the process that starts answer workers has ended:\n{self._last_words()}")
-        return Worker(pid=int(message), pidfd=descriptors[0], line=ours)
+            raise RuntimeError(f"the process that starts answer workers has ended:\n{self._stderr()}")
+        return Worker(pid=int(message), pidfd=descriptors[0], connection=ours)
 
     def close(self) -> None:
         self._control.close()
@@ -130,7 +106,7 @@ class Renderer:
         if self._process.stderr:
             self._process.stderr.close()
 
-    def _last_words(self) -> str:
+    def _stderr(self) -> str:
         _, stderr = self._process.communicate(timeout=START_SECONDS)
         return stderr.decode(errors="replace")[-2000:]
 
@@ -142,49 +118,52 @@ class AlgebraPool:
         self._seconds = seconds
         self._memory_mb = memory_mb
         self._lock = threading.Lock()
-        self._template: Renderer | None = None
+        self._fork_server: ForkServer | None = None
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(num_workers):
-            self._idle.put(None)  # a place that no process has taken yet
+            self._idle.put(None)  # stands for a worker that is not started yet
 
     @property
     def started(self) -> bool:
-        return self._template is not None
+        return self._fork_server is not None
 
-    def judge(self, gold: str, answer: str) -> Judgement:
-        """Math-Verify's verdict within the limits. An answer that ends two workers in a row cannot be read."""
+    def compare(self, gold: str, answer: str) -> Verdict:
+        """Math-Verify's verdict on two formulas in dollars, within the limits.
+
+        An answer that ends two workers in a row is UNPARSEABLE.
+        """
         for _ in range(2):
             worker, kept = self._idle.get(), None
             try:
                 worker = worker or self._new_worker()
-                reply = worker.ask(gold, answer, self._seconds)
+                reply = worker.compare(gold, answer, self._seconds)
                 if not reply["exhausted"] and worker.num_answers < ANSWERS_PER_WORKER:
                     kept = worker
-                grade = Grade(reply["verdict"])
+                grade = Grade(reply["grade"])
                 if reply["exhausted"] and grade is not Grade.CORRECT:
                     grade = Grade.MEMORY
-                return Judgement(grade, FAILURES[grade])
+                return Verdict(grade, failure=FAILURES[grade])
             except TimeoutError:
-                return Judgement(Grade.TIMEOUT, f"comparing it took more than {self._seconds:g} s")
+                return Verdict(Grade.TIMEOUT, failure=f"comparing it took more than {self._seconds:g} s")
             except WorkerDiedError:
                 continue
             finally:
                 if worker and not kept:
                     worker.kill()
                 self._idle.put(kept)
-        return Judgement(Grade.UNPARSEABLE, "comparing it ended the process that tried, twice")
+        return Verdict(Grade.UNPARSEABLE, failure="comparing it ended the process that tried, twice")
 
     def close(self) -> None:
         with self._lock:
             while not self._idle.empty():
                 if worker := self._idle.get():
                     worker.kill()
-            if self._template:
-                self._template.close()
-                self._template = None
+            if self._fork_server:
+                self._fork_server.close()
+                self._fork_server = None
 
     def _new_worker(self) -> Worker:
         with self._lock:
-            if self._template is None:
-                self._template = Renderer(memory_mb=self._memory_mb, seconds=self._seconds)
-            return self._template.fork()
+            if self._fork_server is None:
+                self._fork_server = ForkServer(memory_mb=self._memory_mb, seconds=self._seconds)
+            return self._fork_server.fork()

@@ -1,4 +1,4 @@
-"""Tests taken apart: the call that the program's process makes, and the expectation that stays with the judge."""
+"""Tests taken apart: the call that the program's process makes, and the expectation that stays in the test runner."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import builtins
 from collections.abc import Iterable
 
-CALL = "__call__"  # bound by the judge to a function that has the source of a call evaluated by the program
+CALL = "__call__"  # bound by the test runner to a function that has the source of a call evaluated by the program
 BUILTINS = frozenset(dir(builtins))
 
 
@@ -14,8 +14,8 @@ def call_split(source: str, trusted: set[str]) -> ast.Module:
     """The test with each call of a function of the program's replaced by `__call__("<source of the call>")`.
 
     `assert set(f((3, 4))) == {3, 4}` becomes `assert set(__call__("f((3, 4))")) == {3, 4}`: arguments are made by the
-    program's process, which may need its own classes for them, and the expected value never leaves the judge. What is
-    not a plain `assert` is left whole; its names are then bound to proxies.
+    program's process, which may need its own classes for them, and the expected value never leaves the test runner.
+    What is not a plain `assert` is left whole; its names are then bound to proxies.
     """
     tree = ast.parse(source)
     trusted = (trusted | BUILTINS) - tested_functions([source])
@@ -65,6 +65,6 @@ class _Split(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _is_mixed(self, call: ast.Call) -> bool:
-        """Whether an argument needs something that only the judge has: a module or a helper of the tests."""
+        """Whether an argument needs something that only the test runner has: a module or a helper of the tests."""
         names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
         return bool(names & (self.trusted - BUILTINS))

@@ -25,12 +25,12 @@ from bench.grading.programs.python_source import (
     bound,
     compiles,
     does_something,
+    find_programs,
     gives_a_result,
     loaded,
     parse,
     parsing_prefix,
 )
-from bench.grading.programs.python_source import runs as runs_of_code
 from bench.grading.programs.reply_format import fenced_blocks, own_part, readings, session_input, unix_text
 
 FUTURE = re.compile(r"^from __future__ import .*$\n?", re.MULTILINE)
@@ -118,7 +118,7 @@ class _Reader:
 
     def _unfenced(self, text: str, fitted: str | None) -> list[str]:
         """The pieces of code in text that may be prose in part, the best of equals last."""
-        pieces = list(runs_of_code(text))
+        pieces = list(find_programs(text))
         if not any(self._binds(piece) for piece in pieces):
             if fitted is not None and self._rank(fitted) > OTHER:
                 return [fitted]
@@ -129,7 +129,7 @@ class _Reader:
 
     def _is_whole(self, text: str, fitted: str) -> bool:
         """Whether nothing but the text's end was left out, so that no other program follows."""
-        return not any(self._binds(piece) for piece in runs_of_code(text.strip("\n")[len(fitted) :]))
+        return not any(self._binds(piece) for piece in find_programs(text.strip("\n")[len(fitted) :]))
 
     def _fit(self, chunk: str) -> str | None:
         """`chunk` as a program of its own or as a body that continues the preamble; None if it parses as neither.
@@ -137,27 +137,25 @@ class _Reader:
         Chat templates strip replies, so a body may have lost the indentation of its first line, or of all of them.
         """
         chunk = chunk.strip("\n").rstrip()
-        dedented = textwrap.dedent(chunk)
+        whole = dedented = textwrap.dedent(chunk)
         bodies = [chunk, "    " + chunk.lstrip(), textwrap.indent(dedented, "    ")] if self.above else []
-        for trim in (lambda source, _: source, parsing_prefix):
-            whole = trim(dedented, "")
+        for cut in (False, True):  # as it stands, or up to what does not parse
+            whole = parsing_prefix(dedented) if cut else dedented
             if whole.strip() and compiles(whole) and (not self.above or self._binds(whole)):
                 return whole
             for body in bodies:
-                continued = trim(body, self.above)
-                if continued[:1] in {" ", "\t"} and does_something(continued) and compiles(self._assembled(continued)):
+                continued = parsing_prefix(body, self.above) if cut else body
+                indented = continued[:1] in {" ", "\t"}
+                if indented and does_something(continued) and compiles(assemble(self.tests, continued)):
                     return continued
-        return next((whole for whole in [parsing_prefix(dedented)] if any(runs_of_code(whole))), None)
-
-    def _assembled(self, code: str) -> str:
-        return assemble(self.tests, code)
+        return whole if any(find_programs(whole)) else None
 
     def _holds_code(self, part: str) -> bool:
         return bool(LOOKS_LIKE_CODE.search(part)) or self._best(part)[1] is not None
 
     def _rank(self, code: str) -> int:
         if self.above and code[:1] in {" ", "\t"}:
-            if parse(self._assembled(code)) is None:
+            if parse(assemble(self.tests, code)) is None:
                 return OTHER
             return DEFINES if gives_a_result(code) else CONTINUES
         return DEFINES if self._binds(code) else OTHER
@@ -171,7 +169,7 @@ class _Reader:
 
         What defines the same function under test is another attempt at it, and lends nothing, not even its imports.
         """
-        known = BUILTINS | bound(parse(self._assembled("")) or ast.Module([], []))
+        known = BUILTINS | bound(parse(assemble(self.tests, "")) or ast.Module([], []))
         for block in reversed(others):
             tree, helper = parse(program), parse(block)
             if tree is None or helper is None or self.names & bound(helper) & bound(tree):

@@ -1,4 +1,4 @@
-"""A generated program in its own process, as the judge sees it: ask it something, get plain data or a clear failure."""
+"""A generated program in its own process, as the test runner sees it: requests, answered by plain data or a failure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import builtins
 import select
 import signal
 import socket
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
 
 from bench.episode import Grade
 from bench.grading.sandbox.plain_data import HEADER, MAX_FRAME, NotPlainError, decode, encode, frame, unframe
 from bench.grading.sandbox.server import END, GONE, PROCESS, START, STATUS
-
-PATIENCE = 10  # times the limit that a program may take by the wall clock while it waits for a core
+from bench.grading.sandbox.time_limit import TimeLimit
 
 
 class Failed(BaseException):
@@ -47,18 +44,17 @@ class Module:
 
 
 class Program:
-    """A generated program in its own process, as the judge sees it."""
+    """A generated program in its own process, as the test runner sees it."""
 
     def __init__(self, server: socket.socket, seconds: float) -> None:
-        self.server, self.seconds = server, seconds
+        self.server = server
         server.sendall(START)
         process, descriptors, _, _ = socket.recv_fds(server, PROCESS.size, 1)
         if not descriptors:
             raise SandboxGoneError
         self.channel = socket.socket(fileno=descriptors[0])
         self.channel.setblocking(False)
-        self.schedule = Path(f"/proc/{PROCESS.unpack(process)[0]}/schedstat")
-        self.began = time.monotonic()
+        self.limit = TimeLimit(PROCESS.unpack(process)[0], seconds)
         self.ended: tuple[int, bool] | None = None
 
     def ask(self, operation: str, *arguments: Any) -> Any:
@@ -116,27 +112,17 @@ class Program:
         return bytes(data)
 
     def wait(self, event: int) -> None:
-        """Until the channel is ready. Time that the program spent waiting for a core is not held against it."""
+        """Until the channel is ready. Raises `Failed` when the program's time is up."""
         poll = select.poll()
         poll.register(self.channel, event)
-        while not poll.poll(max(1, self.time_left() * 1000)):
-            if self.time_left() <= 0:
-                raise Failed(Grade.TIMEOUT, f"no result within {self.seconds:g} seconds")
-
-    def time_left(self) -> float:
-        elapsed = time.monotonic() - self.began
-        if elapsed < self.seconds:
-            return self.seconds - elapsed
-        try:
-            queued = int(self.schedule.read_text().split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):
-            queued = 0.0  # a kernel without this file: the wall clock alone counts
-        return min(self.seconds - elapsed + queued, PATIENCE * self.seconds - elapsed)
+        while not poll.poll(max(1, self.limit.left() * 1000)):
+            if self.limit.left() <= 0:
+                raise Failed(Grade.TIMEOUT, f"no result within {self.limit.seconds:g} seconds")
 
     def gone(self) -> NoReturn:
         status, killed = self.end(GONE)
         if status == -signal.SIGXCPU:
-            raise Failed(Grade.TIMEOUT, f"no result within {self.seconds:g} seconds of computing")
+            raise Failed(Grade.TIMEOUT, f"no result within {self.limit.seconds:g} seconds of computing")
         if status == -signal.SIGKILL and not killed:
             raise Failed(Grade.MEMORY, "the kernel killed the program's process")
         if killed:

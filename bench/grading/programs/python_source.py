@@ -6,31 +6,36 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 MAX_LINES = 2000  # of prose and code mixed, beyond which the search for programs is given up
 MAX_CUTS = 60  # errors that one run of lines may be shortened by before it counts as prose
+NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)  # what compiling any text may raise
 _START = re.compile(r"(def |class |async def |import |from |@|[A-Za-z_]\w*\s*(:.*)?=)")
+
+
+def compile_quietly(source: str, flags: int = 0) -> Any:
+    """The code object, without the warnings that Python gives about odd literals. Raises one of NOT_PYTHON."""
+    with warnings.catch_warnings(action="ignore"):
+        return compile(source, "<reply>", "exec", flags=flags, dont_inherit=True)
 
 
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None for what is not Python (or is built to exhaust the parser)."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return compile_quietly(source, ast.PyCF_ONLY_AST)
+    except NOT_PYTHON:
         return None
 
 
 def compiles(source: str) -> bool:
     """Whether `source` is a program; unlike parsing, this finds a `return` outside of any function."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            compile(source, "<reply>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return compile_quietly(source) is not None
+    except NOT_PYTHON:
         return False
-    return True
 
 
 def parsing_prefix(source: str, above: str = "") -> str:
@@ -38,12 +43,11 @@ def parsing_prefix(source: str, above: str = "") -> str:
     lines = source.split("\n")
     for _ in range(MAX_CUTS):
         try:
-            with warnings.catch_warnings(action="ignore"):
-                compile(above + "\n".join(lines), "<reply>", "exec", dont_inherit=True)
+            compile_quietly(above + "\n".join(lines))
         except SyntaxError as error:
             place = (error.lineno or 1) - above.count("\n") - 1
             del lines[min(max(place, 0), len(lines) - 1) :]
-        except (ValueError, MemoryError, RecursionError):
+        except NOT_PYTHON:
             return ""
         else:
             return "\n".join(lines).rstrip()
@@ -52,7 +56,7 @@ def parsing_prefix(source: str, above: str = "") -> str:
     return ""
 
 
-def runs(text: str) -> Iterator[str]:
+def find_programs(text: str) -> Iterator[str]:
     """The programs between lines of prose: runs of lines that compile and define something."""
     lines = text.split("\n")
     end = 0

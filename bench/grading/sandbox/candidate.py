@@ -1,4 +1,4 @@
-"""The process in which a generated program runs: it is told what to call and answers with plain data.
+"""The process in which a generated program runs: it gets requests and answers with plain data.
 
 Nothing in here can be trusted once the program is loaded, and nothing in here needs to be: no expected value, no test
 and no verdict ever enters this process. A program that forges an answer has only chosen what to return.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.grading.sandbox import confinement, syscalls
-from bench.grading.sandbox.plain_data import HEADER, NotPlainError, decode, encode, frame, unframe
+from bench.grading.sandbox.plain_data import NotPlainError, decode, encode, frame, frames, unframe
 
 CHANNEL = 3  # the one descriptor besides stdin, stdout and stderr, which are /dev/null
 MODULE = "solution"  # not "__main__": a program's command line is not what is tested
@@ -31,9 +31,9 @@ def main(channel: socket.socket, *, server: int, seconds: float, seccomp: bool) 
     os.dup2(channel.detach(), CHANNEL)
     os.closerange(CHANNEL + 1, confinement.MAX_DESCRIPTORS)
     os.dup2(0, 2)  # the server's own stdin and stdout are /dev/null already
-    cpu = int(seconds) + 2  # the judge's clock comes first, unless threads share the work
+    cpu = int(seconds) + 2  # the caller's clock comes first, unless threads share the work
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-    random.seed(0)  # a program that draws lots is given the same lots each time
+    random.seed(0)  # a program that draws random numbers gets the same ones each time
     if seccomp:
         syscalls.restrict(processes=False, writes=True)
     _Program().answer(socket.socket(fileno=CHANNEL))
@@ -43,18 +43,17 @@ class _Program:
     def __init__(self) -> None:
         self.module = types.ModuleType(MODULE)
         sys.modules[MODULE] = self.module  # dataclasses, typing and pickle look a class's module up
-        self.kept: list[Any] = []  # objects that are no plain data; the judge knows their places
+        self.objects: list[Any] = []  # objects that are no plain data; the caller refers to them by their places
 
     def answer(self, channel: socket.socket) -> None:
-        stream = channel.makefile("rb")
         operations: dict[str, Callable[..., Any]] = {
             "load": self.load,
             "name": self.name,
             "evaluate": self.evaluate,
             "call": self.call,
         }
-        while header := stream.read(HEADER.size):
-            nonce, operation, *arguments = unframe(stream.read(*HEADER.unpack(header)))
+        for payload in frames(channel.makefile("rb")):
+            nonce, operation, *arguments = unframe(payload)
             try:
                 reply = [nonce, "returned", *operations[operation](*arguments)]
             except BaseException as error:  # SystemExit and whatever else the program raises is its answer
@@ -76,7 +75,7 @@ class _Program:
     def call(self, place: int, arguments: Any, keywords: Any) -> tuple[Any, Any]:
         """What the call returns and, if that is None, the arguments as it left them: it may have worked in place."""
         positional, named = decode(arguments, self.find), decode(keywords, self.find)
-        returned = self.kept[place](*positional, **named)
+        returned = self.objects[place](*positional, **named)
         return self.encode(returned), self.encode(positional) if returned is None else None
 
     def encode(self, value: Any) -> Any:
@@ -88,12 +87,12 @@ class _Program:
         if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
             plain = value.tolist()
             return self.encode(iter(plain) if isinstance(plain, list) else plain)
-        self.kept.append(value)
-        return ["o", len(self.kept) - 1, type(value).__name__]
+        self.objects.append(value)
+        return ["o", len(self.objects) - 1, type(value).__name__]
 
     def find(self, tag: str, rest: list[Any]) -> Any:
         if tag == "o":
-            return self.kept[rest[0]]
+            return self.objects[rest[0]]
         raise NotPlainError(f"no value has the tag {tag}")
 
 

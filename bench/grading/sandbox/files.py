@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.grading.sandbox import libc
+
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 RULE_PATH_BENEATH = 1
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -32,7 +34,10 @@ class _PathBeneath(ctypes.Structure):
 
 def landlock_version() -> int:
     """The version of Landlock that this kernel offers; 0 for none."""
-    return max(0, ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
+    try:
+        return libc.call("syscall", LANDLOCK_CREATE_RULESET, None, 0, 1)
+    except OSError:
+        return 0
 
 
 def landlock(readable: Sequence[str | Path]) -> None:
@@ -41,12 +46,12 @@ def landlock(readable: Sequence[str | Path]) -> None:
     handled = FILE_RIGHTS[min(version, max(FILE_RIGHTS))]
     rules = _Ruleset(handled, TCP_RIGHTS if version >= 4 else 0, SCOPES if version >= 6 else 0)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = _call(LANDLOCK_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0))
+    ruleset = libc.call("syscall", LANDLOCK_CREATE_RULESET, ctypes.byref(rules), size, 0)
     try:
         for path in readable:
             _allow(ruleset, path, EXECUTE | READ_FILE | (READ_DIR if Path(path).is_dir() else 0))
         _allow(ruleset, os.devnull, READ_FILE | WRITE_FILE)
-        _call(LANDLOCK_RESTRICT_SELF, ruleset, ctypes.c_uint32(0))
+        libc.call("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
 
@@ -60,12 +65,9 @@ def map_user(user: int, group: int) -> None:
 
 def private_root(readable: Sequence[str | Path]) -> None:
     """Make a root of nothing but read-only binds of `readable`; needs a mount namespace of our own."""
-    libc = ctypes.CDLL(None, use_errno=True)
 
     def mount(source: str, target: str, kind: str | None, flags: int) -> None:
-        encoded = kind.encode() if kind else None
-        if libc.mount(source.encode(), target.encode(), encoded, ctypes.c_ulong(flags), None) != 0:
-            raise OSError(ctypes.get_errno(), f"mounting {source} on {target} failed")
+        libc.call("mount", source.encode(), target.encode(), kind.encode() if kind else None, flags, None)
 
     root = next(place for place in MOUNT_POINTS if Path(place).is_dir())
     mount("none", "/", None, MS_REC | MS_PRIVATE)
@@ -83,11 +85,10 @@ def private_root(readable: Sequence[str | Path]) -> None:
     else:
         mount("/", root, None, MS_BIND | MS_REC)
     attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY, 0, 0, 0)
-    _call(MOUNT_SETATTR, AT_FDCWD, root.encode(), AT_RECURSIVE, ctypes.byref(attributes), ctypes.c_size_t(32))
+    libc.call("syscall", MOUNT_SETATTR, AT_FDCWD, root.encode(), AT_RECURSIVE, ctypes.byref(attributes), 32)
     os.chdir(root)
-    _call(PIVOT_ROOT[os.uname().machine], b".", b".")
-    if libc.umount2(b".", MNT_DETACH) != 0:
-        raise OSError(ctypes.get_errno(), "leaving the old root failed")
+    libc.call("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")
+    libc.call("umount2", b".", MNT_DETACH)
     os.chdir("/")
 
 
@@ -95,14 +96,6 @@ def _allow(ruleset: int, path: str | Path, rights: int) -> None:
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         rule = _PathBeneath(rights, descriptor)
-        _call(LANDLOCK_ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.byref(rule), ctypes.c_uint32(0))
+        libc.call("syscall", LANDLOCK_ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(descriptor)
-
-
-def _call(number: int, *arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(number, *arguments)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), f"system call {number} failed: {os.strerror(ctypes.get_errno())}")
-    return result

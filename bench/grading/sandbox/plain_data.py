@@ -1,12 +1,12 @@
-"""Plain values over a pipe between a program under test and its judge.
+"""Plain values over a pipe between a program under test and what tests it.
 
 JSON carries the values that JSON has; every other one is a list that starts with a tag. Nothing is ever looked up,
 imported or called because a message says so: what `decode` returns is made of exact built-in types and of a few from
 the standard library, so no `__eq__`, `__hash__` or `__bool__` of the sender's comes with it.
 
 Tags: i int beyond 64 bits, l list, t tuple, s set, f frozenset, d dict, q deque, b bytes, a bytearray, c complex,
-r range, n iterator, k / v / m keys, values and items of a dict, D Decimal, F Fraction, T date and time, y built-in
-type, o an object that stays with its owner, M module.
+r range, n iterator, k / v / m keys, values and items of a dict, D Decimal, F Fraction, T timedelta, y built-in type,
+o an object that stays with its owner, M module; dates and times have their type's name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 MAX_FRAME = 16 << 20  # bytes of one message
 MAX_ITEMS = 1_000_000  # drawn from one iterator
@@ -28,8 +28,22 @@ MAX_DEPTH = 150
 HEADER = struct.Struct("!I")
 TYPES = {name: value for name, value in vars(builtins).items() if isinstance(value, type)}
 TYPE_NAMES = {value: name for name, value in TYPES.items()}
-TIMES = {kind.__name__: kind for kind in (datetime.date, datetime.time, datetime.datetime, datetime.timedelta)}
-VIEWS = {"k": type({}.keys()), "v": type({}.values()), "m": type({}.items())}
+BYTES = {"b": bytes, "a": bytearray}
+TIMES: dict[str, Any] = {kind.__name__: kind for kind in (datetime.datetime, datetime.date, datetime.time)}
+CONTAINERS: dict[str, type] = {
+    "l": list, "t": tuple, "s": set, "f": frozenset, "q": deque,
+    "k": type({}.keys()), "v": type({}.values()), "m": type({}.items()),
+}  # fmt: skip
+# What makes a value of its decoded items again.
+MAKERS: dict[str, Callable[[list[Any]], Any]] = {
+    **CONTAINERS,
+    "k": lambda keys: dict.fromkeys(keys).keys(),
+    "v": lambda values: dict(enumerate(values)).values(),
+    "m": lambda items: dict(items).items(),
+    "n": iter,
+    "r": lambda bounds: range(*bounds),
+    "T": lambda parts: datetime.timedelta(*parts),
+}
 
 
 class NotPlainError(ValueError):
@@ -42,6 +56,12 @@ def frame(message: object) -> bytes:
     if len(payload) > MAX_FRAME:
         raise NotPlainError(f"{len(payload)} bytes are more than the {MAX_FRAME} of one message")
     return HEADER.pack(len(payload)) + payload
+
+
+def frames(stream: BinaryIO) -> Iterator[bytes]:
+    """The messages that arrive on a stream until its other end is closed."""
+    while header := stream.read(HEADER.size):
+        yield stream.read(*HEADER.unpack(header))
 
 
 def unframe(payload: bytes) -> Any:
@@ -76,22 +96,12 @@ def encode(value: Any, foreign: Callable[[Any], list[Any]], depth: int = 0) -> A
             raise NotPlainError(f"more than {MAX_ITEMS} items")
         return items
 
-    def pairs(mapping: Any) -> list[Any]:
-        return [several(iter(pair)) for pair in dict.items(mapping)]
-
+    for tag, kind in CONTAINERS.items():
+        if isinstance(value, kind):
+            return [tag, several(kind.__iter__(value))]
     match value:
-        case list():
-            return ["l", several(list.__iter__(value))]
-        case tuple():
-            return ["t", several(tuple.__iter__(value))]
         case dict():
-            return ["d", pairs(value)]
-        case set():
-            return ["s", several(set.__iter__(value))]
-        case frozenset():
-            return ["f", several(frozenset.__iter__(value))]
-        case deque():
-            return ["q", several(iter(value))]
+            return ["d", [several(iter(pair)) for pair in dict.items(value)]]
         case bytes():
             return ["b", value.hex()]
         case bytearray():
@@ -99,20 +109,20 @@ def encode(value: Any, foreign: Callable[[Any], list[Any]], depth: int = 0) -> A
         case complex():
             return ["c", value.real, value.imag]
         case range():
-            return ["r", *(encode(bound, foreign) for bound in (value.start, value.stop, value.step))]
+            return ["r", several(iter((value.start, value.stop, value.step)))]
         case Decimal():
             return ["D", str(value)]
         case Fraction():
-            return ["F", encode(value.numerator, foreign), encode(value.denominator, foreign)]
-        case datetime.date() | datetime.time() | datetime.timedelta():
-            return _encode_time(value, foreign)
+            return ["F", *several(iter((value.numerator, value.denominator)))]
+        case datetime.timedelta():
+            return ["T", [value.days, value.seconds, value.microseconds]]
+        case datetime.date() | datetime.time() if getattr(value, "tzinfo", None) is None:
+            kind = next(kind for kind in TIMES.values() if isinstance(value, kind))
+            return [kind.__name__, kind.isoformat(value)]
         case type() if value in TYPE_NAMES:
             return ["y", TYPE_NAMES[value]]
         case Iterator():
             return ["n", several(value)]
-    for tag, view in VIEWS.items():
-        if isinstance(value, view):
-            return [tag, several(iter(value))]
     return foreign(value)
 
 
@@ -138,42 +148,22 @@ def decode(message: Any, foreign: Callable[[str, list[Any]], Any], depth: int = 
 
     try:
         match message:
-            case ["l", items]:
-                return several(items)
-            case ["t", items]:
-                return tuple(several(items))
+            case [str(tag), items] if tag in MAKERS:
+                return MAKERS[tag](several(items))
             case ["d", items]:
                 return pairs(items)
-            case ["s", items]:
-                return set(several(items))
-            case ["f", items]:
-                return frozenset(several(items))
-            case ["q", items]:
-                return deque(several(items))
             case ["i", str(digits)]:
                 return int(digits, 16)
-            case ["b", str(digits)]:
-                return bytes.fromhex(digits)
-            case ["a", str(digits)]:
-                return bytearray.fromhex(digits)
+            case ["b" | "a" as tag, str(digits)]:
+                return BYTES[tag].fromhex(digits)
             case ["c", float(real), float(imaginary)]:
                 return complex(real, imaginary)
-            case ["r", *bounds] if len(bounds) == 3:
-                return range(*several(bounds))
-            case ["n", items]:
-                return iter(several(items))
-            case ["k", items]:
-                return dict.fromkeys(several(items)).keys()
-            case ["v", items]:
-                return dict(enumerate(several(items))).values()
-            case ["m", items]:
-                return dict(several(items)).items()
+            case ["F", above, below]:
+                return Fraction(*several([above, below]))
             case ["D", str(digits)]:
                 return Decimal(digits)
-            case ["F", *parts] if len(parts) == 2:
-                return Fraction(*several(parts))
-            case ["T", str(kind), fields] if kind in TIMES:
-                return TIMES[kind](*several(fields))
+            case [str(kind), str(text)] if kind in TIMES:
+                return TIMES[kind].fromisoformat(text)
             case ["y", str(name)] if name in TYPES:
                 return TYPES[name]
             case [str(tag), *rest]:
@@ -181,14 +171,3 @@ def decode(message: Any, foreign: Callable[[str, list[Any]], Any], depth: int = 
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise NotPlainError(f"a value that cannot be ({type(error).__name__}: {error})") from None
     raise NotPlainError(f"a message of no known form ({type(message).__name__})")
-
-
-def _encode_time(value: Any, foreign: Callable[[Any], list[Any]]) -> list[Any]:
-    if isinstance(value, datetime.timedelta):
-        return ["T", "timedelta", [value.days, value.seconds, value.microseconds]]
-    if getattr(value, "tzinfo", None) is not None:
-        return foreign(value)
-    fields = [getattr(value, name) for name in ("year", "month", "day") if hasattr(value, name)]
-    clock = [getattr(value, name) for name in ("hour", "minute", "second", "microsecond") if hasattr(value, name)]
-    kind = "datetime" if fields and clock else "date" if fields else "time"
-    return ["T", kind, fields + clock]

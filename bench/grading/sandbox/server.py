@@ -1,12 +1,11 @@
 """A small warm process that confines itself once and forks a fresh child for each program.
 
-It never sees a program, a test or a value: the channel to a child goes to the judge, who alone talks to it. It reads no
-more from the judge than the commands to start a child and to end it, and ends itself with the judge.
+It never sees a program, a test or a value: its client (the test runner) gets the channel to a child. From the client it
+reads no more than the commands to start a child and to end it, and it ends itself with the client.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
@@ -18,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from bench.grading.sandbox import candidate, confinement
+from bench.grading.sandbox import candidate, confinement, libc
 
-START, END, GONE = b"s", b"e", b"g"  # what the judge says; "gone": the child seems to have ended by itself
+START, END, GONE = b"s", b"e", b"g"  # the client's commands; "gone": the child seems to have ended by itself
 GRACE_SECONDS = 0.05  # for a child that closed its channel to be seen to have ended
 PROCESS = struct.Struct("!i")  # the id of a child that was started
 STATUS = struct.Struct("!i?")  # its exit code, or minus the signal that ended it; whether it was still alive
@@ -32,42 +31,41 @@ WARM = """
     traceback typing unicodedata"""
 
 
-def main(descriptor: int, settings: str) -> None:
-    """Serve the judge at the other end of `descriptor` until it goes away."""
-    options = json.loads(settings)
-    judge = socket.socket(fileno=descriptor)
+def main(
+    descriptor: int, *, seconds: float, memory_mb: int, readable: tuple[str, ...], without: tuple[str, ...]
+) -> None:
+    """Serve the client at the other end of `descriptor` until it goes away; the limits are for each child."""
+    client = socket.socket(fileno=descriptor)
     for name in WARM.split():
         importlib.import_module(name)
     sys.path.pop()  # this project, which is last: a program has no business with it
     os.chdir("/")
     children = _own_children()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of a child come to us, and are ended
-    layers = confinement.confine(
-        memory_mb=options["memory_mb"], readable=options["readable"], processes=True, without=options["without"]
-    )
-    judge.sendall(json.dumps(layers).encode())
+        libc.call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of a child come to us, and are ended
+    layers = confinement.confine(memory_mb=memory_mb, readable=readable, processes=True, without=without)
+    client.sendall(json.dumps(layers).encode())
     gc.collect()
     gc.freeze()
     child = 0
-    while command := judge.recv(1):
+    while command := client.recv(1):
         if command == START:
             ours, theirs = socket.socketpair()
             server = os.getpid()
             child = os.fork()
             if child == 0:
-                judge.close()
+                client.close()
                 ours.close()
-                candidate.main(theirs, server=server, seconds=options["seconds"], seccomp="seccomp" in layers)
+                candidate.main(theirs, server=server, seconds=seconds, seccomp="seccomp" in layers)
                 os._exit(0)
-            socket.send_fds(judge, [PROCESS.pack(child)], [ours.fileno()])
+            socket.send_fds(client, [PROCESS.pack(child)], [ours.fileno()])
             ours.close()
             theirs.close()
         else:
             ending = _end(child, GRACE_SECONDS if command == GONE else 0)
             _end_orphans(children)
             child = 0
-            judge.sendall(STATUS.pack(*ending))
+            client.sendall(STATUS.pack(*ending))
     if child:
         _end(child)
         _end_orphans(children)

@@ -2,7 +2,7 @@
 
 HumanEval's `check` runs here against a proxy; MBPP's asserts are split, so that only the call's source travels. What
 comes back is plain data in exact built-in types, so `==` here is Python's own. Names in a test that the program has to
-provide are asked of it; the prompt's helpers (`poly`, `encode_shift`) come from the prompt, never from the program.
+provide are read from it; the prompt's helpers (`poly`, `encode_shift`) come from the prompt, never from the program.
 """
 
 from __future__ import annotations
@@ -14,50 +14,63 @@ import random
 import signal
 import socket
 import sys
-import warnings
+from dataclasses import asdict
 from typing import Any
 
-from bench.episode import Grade, UnitTests
+from bench.episode import Grade, UnitTests, Verdict
 from bench.grading.programs.assertions import CALL, call_split, free_names
 from bench.grading.programs.extraction import assemble, closed, extract_program
 from bench.grading.programs.proxy import BrokenTestsError, Failed, Module, Program, RaisedError, SandboxGoneError
+from bench.grading.programs.python_source import NOT_PYTHON, compile_quietly
 from bench.grading.sandbox import confinement
-from bench.grading.sandbox.plain_data import HEADER, frame
+from bench.grading.sandbox.plain_data import frame, frames
 
 MAX_FAILURE = 500  # characters
 
 
-def main(server_descriptor: int, parent_descriptor: int, settings: str) -> None:
-    """Grade one job after the other until the parent closes its end. A job and a verdict are a JSON frame each."""
-    options = json.loads(settings)
-    confinement.die_with_parent(options["parent"])
-    confinement.confine(memory_mb=options["memory_mb"], without=options["without"])
-    server, parent = socket.socket(fileno=server_descriptor), socket.socket(fileno=parent_descriptor)
-    parent.sendall(frame({"layers": json.loads(server.recv(1 << 12))}))
-    stream = parent.makefile("rb")
-    while header := stream.read(HEADER.size):
-        job = json.loads(stream.read(*HEADER.unpack(header)))
+def main(
+    server_descriptor: int,
+    parent_descriptor: int,
+    *,
+    parent: int,
+    seconds: float,
+    memory_mb: int,
+    without: tuple[str, ...],
+) -> None:
+    """Grade one job after the other until the parent closes its end.
+
+    A job is a JSON frame with `text` and `tests`, the reply one with the fields of a `Verdict`, or with `broken`: why
+    the tests cannot be run.
+    """
+    confinement.die_with_parent(parent)
+    confinement.confine(memory_mb=memory_mb, without=without)
+    server, channel = socket.socket(fileno=server_descriptor), socket.socket(fileno=parent_descriptor)
+    channel.sendall(frame({"layers": json.loads(server.recv(1 << 12))}))
+    for payload in frames(channel.makefile("rb")):
+        job = json.loads(payload)
         # Comparing hostile values may take for ever inside one bytecode: SIGPROF then ends this process.
-        signal.setitimer(signal.ITIMER_PROF, options["seconds"])
-        verdict = grade(job["text"], UnitTests(**job["tests"]), server, options["seconds"])
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            reply = asdict(grade(job["text"], UnitTests(**job["tests"]), server, seconds))
+        except BrokenTestsError as error:
+            reply = {"broken": str(error)}
         signal.setitimer(signal.ITIMER_PROF, 0)
-        parent.sendall(frame(verdict))
+        channel.sendall(frame(reply))
 
 
-def grade(text: str, tests: UnitTests, server: socket.socket, seconds: float) -> dict[str, str | None]:
-    """The verdict on a reply as `grade`, `answer` and `failure`, or `broken` if the tests cannot be run."""
+def grade(text: str, tests: UnitTests, server: socket.socket, seconds: float) -> Verdict:
+    """The verdict on a reply. Raises `BrokenTestsError` if the tests cannot be run."""
     random.seed(0)  # HumanEval 38, 50 and 53 draw their cases: the same ones for every attempt
     try:
         code = extract_program(text, tests)
     except SyntaxError as error:  # of the tests: those of the reply are dealt with in there
-        return {"broken": f"SyntaxError: {error}"}
+        raise BrokenTestsError(f"SyntaxError: {error}") from error
     if code is None:
         return _verdict(Grade.NO_ANSWER, None, "the reply holds no code")
     source = assemble(tests, code)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            compile(source, "<program>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        compile_quietly(source)
+    except NOT_PYTHON as error:
         return _verdict(Grade.UNPARSEABLE, code, f"{type(error).__name__}: {error}")
     program = Program(server, seconds)
     try:
@@ -67,9 +80,7 @@ def grade(text: str, tests: UnitTests, server: socket.socket, seconds: float) ->
         return _verdict(failed.grade, code, str(failed))
     except RaisedError as raised:
         return _verdict(Grade.ERROR, code, str(raised))
-    except BrokenTestsError as error:
-        return {"broken": str(error)}
-    except SandboxGoneError:
+    except (BrokenTestsError, SandboxGoneError):
         raise
     except AssertionError as error:
         return _verdict(Grade.WRONG, code, str(error) or "an assertion does not hold")
@@ -82,8 +93,8 @@ def grade(text: str, tests: UnitTests, server: socket.socket, seconds: float) ->
     return _verdict(Grade.CORRECT, code, "")
 
 
-def _verdict(grade: Grade, code: str | None, failure: str) -> dict[str, str | None]:
-    return {"grade": grade, "answer": code, "failure": failure[:MAX_FAILURE]}
+def _verdict(grade: Grade, code: str | None, failure: str) -> Verdict:
+    return Verdict(grade, code, failure[:MAX_FAILURE])
 
 
 def _run_check(tests: UnitTests, program: Program) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +52,49 @@ def read_records(path: Path) -> list[Record]:
     Raises ValueError with file and line (row, for .json) for what is not JSON or not an object, for a file without a
     row, and for one that cannot be unpacked or is not UTF-8.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as file:
-            content = file.read()
-    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged or not UTF-8 text: {error}") from error
-    if not path.name.endswith((".json", ".json.gz", ".jsonl", ".jsonl.gz")):
+    if not path.name.endswith(ENDINGS):
         raise ValueError(f"{path} is neither .jsonl nor .json (nor one of these with .gz)")
     whole = path.name.removesuffix(".gz").endswith(".json")
-    records = [
-        Record(place, fields)
-        for place, fields in (_rows_of_list(path, content) if whole else _rows_of_lines(path, content))
-    ]
-    for record in records:
-        if not isinstance(record.fields, dict):
-            raise ValueError(f"{record.place}: a record is a JSON object, not {record.fields!r:.80}")
+    records = _records_of_list(path) if whole else read_lines(path)
     if not records:
         raise ValueError(f"{path} holds no record")
     return records
 
 
-def _rows_of_lines(path: Path, content: str) -> Iterator[tuple[str, Any]]:
+def read_lines(path: Path) -> list[Record]:
+    """As `read_records`, for a file of lines whatever its name, which may be empty."""
+    records = []
     # Not splitlines(): JSON text may hold U+2028 and its like, which splitlines() takes for line ends.
-    for number, line in enumerate(content.split("\n"), start=1):
+    for number, line in enumerate(_content(path).split("\n"), start=1):
         if line.strip():
             place = f"{path}, line {number}"
             try:
-                yield place, json.loads(line)
+                records.append(_record(place, json.loads(line)))
             except json.JSONDecodeError as error:
                 raise ValueError(f"{place} is not JSON: {error}") from error
+    return records
 
 
-def _rows_of_list(path: Path, content: str) -> Iterator[tuple[str, Any]]:
-    rows = parse_json(path, content)
+def _records_of_list(path: Path) -> list[Record]:
+    rows = parse_json(path, _content(path))
     if not isinstance(rows, list):
         raise ValueError(f"{path} must hold one JSON list of records, not {type(rows).__name__}")
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, record {number}", row
+    return [_record(f"{path}, record {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def _record(place: str, fields: Any) -> Record:
+    if not isinstance(fields, dict):
+        raise ValueError(f"{place}: a record is a JSON object, not {fields!r:.80}")
+    return Record(place, fields)
+
+
+def _content(path: Path) -> str:
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            return file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged or not UTF-8 text: {error}") from error
 
 
 def parse_json(path: Path, content: str) -> Any:
@@ -97,17 +104,7 @@ def parse_json(path: Path, content: str) -> Any:
         raise ValueError(f"{path}, line {error.lineno} is not JSON: {error}") from error
 
 
-def local_path(path: str | None, *, task: str) -> Path:
-    """The file or folder that `task.path` names, if it is there."""
-    if not path:
-        raise ValueError(f"task={task} with task.source=local needs task.path=<a file or folder>")
-    found = Path(path).expanduser()
-    if not found.exists():
-        raise ValueError(f"task.path={path} does not exist; give a file or folder with the problems of {task}")
-    return found
-
-
 def first_file(folder: Path, stem: str) -> Path | None:
     """`stem` with any of the endings that `read_records` reads, plain before packed; None if there is none."""
-    candidates = (folder / f"{stem}{ending}" for ending in (".jsonl", ".jsonl.gz", ".json", ".json.gz"))
+    candidates = (folder / f"{stem}{ending}" for ending in ENDINGS)
     return next((path for path in candidates if path.is_file()), None)
