@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bench.mini.tasks import MiniHumanEval, MiniMbpp
+from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
 from bench.tasks.humaneval import HumanEval
 from bench.tasks.math import Math
 from bench.tasks.mbpp import Mbpp
@@ -25,6 +25,10 @@ def humaneval(**values: Any) -> HumanEval:
     below = {"training": _yaml("mbpp")}
     merged = OmegaConf.merge(OmegaConf.structured(HumanEval), below, _yaml("humaneval"), values)
     return OmegaConf.to_object(merged)  # pyright: ignore
+
+
+def mini_math(**values: Any) -> MiniMath:
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MiniMath), _prompts("math"), values))  # pyright: ignore
 
 
 def mini_mbpp(**values: Any) -> MiniMbpp:

@@ -86,7 +86,7 @@ def test_two_models_of_a_hub_that_share_a_name_do_not_share_a_folder(tmp_path: P
         Run.check(KEY, tmp_path, with_model(path="unsloth/X"))
 
 
-@pytest.mark.parametrize(("changed", "cure"), [("weights", "model.name="), ("training problems", "variant=")])
+@pytest.mark.parametrize(("changed", "hint"), [("weights", "model.name="), ("training problems", "variant=")])
 def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, hint: str, tmp_path: Path):
     inputs = {"weights": "a", "training problems": "b"}
     with Run.lock(KEY, tmp_path, CONFIG) as run:

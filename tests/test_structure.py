@@ -135,7 +135,8 @@ def test_every_budget_composes(training: str):
 @pytest.mark.parametrize("tuned", sorted((ROOT / "conf" / "tuned").rglob("*.yaml")), ids=lambda file: file.stem)
 def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tuned: Path):
     training = tuned.parent.relative_to(ROOT / "conf" / "tuned").as_posix()
-    method, _, task = tuned.stem.rpartition("_")
+    task = max((name for name in names("task") if tuned.stem.endswith(name)), key=len)
+    method = tuned.stem.removesuffix(task).removesuffix("_")
     assert training in names("training")
     assert task in names("task")
     assert not method or method in names("method")

@@ -127,7 +127,7 @@ def test_a_local_source_without_a_path_or_with_an_absent_one_names_the_cure(load
 
 @pytest.mark.parametrize("load", [conf.math, conf.mbpp, conf.humaneval])
 def test_a_path_that_the_source_does_not_read_is_refused(load) -> None:
-    with pytest.raises(ValueError, match=r"task\.path=x is read only with task\.source=local, and .* is mini"):
+    with pytest.raises(ValueError, match=r"task\.path=x is read only with task\.source=local, and .* is hub"):
         load(path="x")
 
 
