@@ -19,7 +19,8 @@ BLOCK = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 def layers() -> list[list[str]]:
     """Top-level modules of bench by layer, the highest first."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (contract,) = [each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each["type"] == "layers" and each.get("containers") == ["bench"]]
     return [re.findall(r"\w+", layer) for layer in contract["layers"]]
 
 
