@@ -1,5 +1,6 @@
-"""The README keeps its word: its commands parse, its files exist, and CI runs what it tells a newcomer to run."""
+"""README.md and CONTRIBUTING.md are true: commands parse, files and names exist, examples print what they say."""
 
+import importlib
 import itertools
 import os
 import re
@@ -17,7 +18,15 @@ from bench.launch.catalogue import compose_plan
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks("bash")
 
 
 def command_lines(start: str) -> list[str]:
@@ -43,12 +52,12 @@ def one_by_one(overrides: list[str]) -> Iterator[list[str]]:
 
 
 def test_the_first_two_blocks_install_from_nothing_and_then_run_and_test():
-    for block, door in zip(BLOCKS[:2], ("bench/run.py", "pytest"), strict=True):
+    for block, command in zip(BLOCKS[:2], ("bench/run.py", "pytest"), strict=True):
         install, *_, last = block.strip().splitlines()
         assert install == "python3 -m venv .venv"
         assert ".venv/bin/pip install -c constraints.txt -e " in block
         assert last.startswith(".venv/bin/")
-        assert door in last
+        assert command in last
 
 
 def test_ci_runs_the_readmes_test_command_to_the_letter():
@@ -87,30 +96,75 @@ def test_the_commands_that_score_recorded_attempts_stand_in_the_readme():
     assert recorded.format("mbpp", "mbpp", "attempts/mbpp_two_attempts_gpt4.jsonl") in lines
 
 
-def test_every_file_that_the_readme_links_to_or_draws_in_its_tree_exists():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    (tree,) = re.findall(r"^```text\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    folder, drawn = "", []
+def files_of_the_tree() -> list[str]:
+    (tree,) = [block for block in blocks("text") if block.startswith("bench/\n")]
+    folder, listed = "", []
     for line in tree.splitlines():
         name = line.split()[0]
         if not line.startswith(" "):
             folder = name if name.endswith("/") else ""
-            drawn.append(name)
+            listed.append(name)
         else:
-            drawn.append(folder + name)
-    assert len(drawn) > 10
-    assert [path for path in (*links, *drawn) if not (ROOT / path).exists()] == []
+            listed.append(folder + name)
+    return listed
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "bench/README.md", "tests/perf/README.md"])
+def test_every_link_to_a_file_leads_to_one(page: str):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_readmes_tree_is_all_of_bench_and_conf_and_nothing_else():
+    listed = {path.rstrip("/") for path in files_of_the_tree()}
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("bench", "conf")
+        for path in (ROOT / folder).iterdir()
+        if not path.name.startswith(("_", "README"))
+    }
+    assert {path for path in listed if "/" in path} == there
+    assert [path for path in listed if not (ROOT / path).exists()] == []
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    """The cells of the table in a section of CONTRIBUTING.md, without its header."""
+    section = CONTRIBUTING.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 3
+    return rows[2:]
+
+
+def test_contributing_explains_every_data_type_and_no_other():
+    explained = {name for row in rows_below("Data types") for name in re.findall(r"`(\w+)`", row[0])}
+    source = (ROOT / "bench" / "episode.py").read_text(encoding="utf-8")
+    assert explained == set(re.findall(r"^(?:class )?([A-Z]\w+[a-z])(?:\(.*\))?(?::$| = )", source, re.MULTILINE))
+
+
+@pytest.mark.parametrize("row", rows_below("Protocols"), ids=lambda row: row[0].strip())
+def test_a_protocol_has_the_members_that_contributing_names(row: list[str]):
+    name, members, file = (re.findall(r"`([^`]+)`", cell) for cell in row)
+    protocol = getattr(importlib.import_module(file[0].removesuffix(".py").replace("/", ".")), name[0])
+    assert members
+    assert [member for member in members if member != "run_stages" and not hasattr(protocol, member)] == []
+
+
+def test_every_file_that_contributing_names_exists():
+    quoted = re.findall(r"`((?:bench|conf|tests)/[\w/.]+|\.ci/run)", CONTRIBUTING)
+    assert len(quoted) > 10
+    assert [path for path in quoted if not (ROOT / path).exists() and Path(path).stem != "x"] == []
 
 
 def test_the_readmes_example_of_the_metrics_prints_what_it_says(tmp_path: Path):
-    (example,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (example,) = [block for block in blocks("python") if "import evaluate" in block]
     promised = re.findall(r"^# (.*)$", example, re.MULTILINE)
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", example], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
     )
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines() == promised
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == promised
 
 
 def test_every_measurement_is_explained_where_it_stands():

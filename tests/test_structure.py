@@ -23,22 +23,6 @@ NEEDED = {  # what a model's YAML leaves to the command line
     "replay": ["model.path=some/recording.jsonl"],
     "scripted": ["model.replies=[yes]"],
 }
-DUMMY = '''"""Asks in its own words."""
-
-from dataclasses import dataclass
-
-from bench.episode import Dialogue, Turn
-from bench.methods.interface import Method
-from bench.tasks.interface import Task
-
-
-@dataclass(kw_only=True)
-class AskNicely(Method):
-    words: str
-
-    def next_turn(self, task: Task, dialogue: Dialogue) -> Turn:
-        return Turn(self.words)
-'''
 # A machine's own paths and package mirrors: what works here and nowhere else.
 OF_A_MACHINE = re.compile(
     r"""
@@ -76,9 +60,9 @@ def test_no_file_of_bench_is_longer_than_300_lines():
 
 def test_the_import_contracts_hold():
     lint_imports = Path(sys.executable).with_name("lint-imports")
-    told = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stdout
-    assert "5 kept, 0 broken" in told.stdout
+    checked = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    assert "0 broken" in checked.stdout
 
 
 def test_every_method_and_task_has_a_yaml_and_every_other_yaml_changes_values_of_one():
@@ -150,25 +134,37 @@ def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tune
     assert tuned_for != plain
 
 
-def test_a_method_is_added_by_two_files(tmp_path: Path):
+def test_the_readmes_method_is_added_by_its_two_files_and_trained_on_the_miniature(tmp_path: Path):
     for folder in ("bench", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "bench" / "methods" / "ask_nicely.py").write_text(DUMMY)
-    (tmp_path / "conf" / "method" / "ask_nicely.yaml").write_text(
-        "defaults:\n  - /schema/AskNicely@_here_\n  - _self_\n\nwords: Would you look at it again?\n"
-    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Add a method\n")[2].partition("\n## ")[0]
+    code, values, command = re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    paths = re.findall(r"`((?:bench/methods|conf/method)/fix_bonus\.\w+)`", section)
+    for path, content in zip(paths, (code, values), strict=True):
+        (tmp_path / path).write_text(content)
+    ablation = re.findall(r"`(defaults: \[fix_bonus, _self_\])`", section)
+    (tmp_path / "conf" / "method" / "fix_bonus_large.yaml").write_text(f"{ablation[0]}\nbonus: 5.0\n")
+    assert command.startswith("python bench/run.py -m method=base,fix_bonus seed=0 ")
     # Run where the copy is, and found before the installed project.
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    overrides = ["method=ask_nicely", "model=scripted", "task.num_test=4", "tracking=none", "results=results"]
-    overrides.append("model.replies=['Final Answer: The final answer is $3$. I hope it is correct.']")
-    for command in (["bench/run.py", *overrides], ["bench/report.py"]):
-        told = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+    small = [
+        "training.rl.num_steps=2",
+        "training.rl.problems_per_step=2",
+        "training.rl.group_size=2",
+        "task.num_test=4",
+    ]
+    for arguments in (
+        ["bench/run.py", "-m", "method=base,fix_bonus,fix_bonus_large", "tracking=none", "results=results", *small],
+        ["bench/report.py"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
         )
-        assert told.returncode == 0, told.stderr
-        assert "Ask nicely" in told.stdout
+        assert done.returncode == 0, done.stderr
+        assert "Fix bonus" in done.stdout
     table = pd.read_csv(tmp_path / "results" / "reports" / "greedy" / "tables" / "main.csv")
-    assert table["method"].tolist() == ["ask_nicely"]
+    assert table["method"].tolist() == ["base", "fix_bonus", "fix_bonus_large"]
 
 
 def test_no_file_of_the_repository_knows_the_machine_it_was_written_on():

@@ -69,7 +69,7 @@ def restrict(*, processes: bool, writes: bool) -> None:
 
 def _filter(pid: int, *, processes: bool, writes: bool) -> bytes:
     """The filter as BPF. Each rule falls through to the next with the call's number loaded."""
-    code = _common(processes)
+    code = _common()[processes]
 
     def rule(name: str, argument: int, tests: bytes) -> None:
         """`tests` see the low word of the argument and end in a verdict or fall through, which allows the call."""
@@ -96,23 +96,24 @@ def _filter(pid: int, *, processes: bool, writes: bool) -> bytes:
 
 
 @functools.cache
-def _common(processes: bool) -> bytes:
-    """The part of the filter that is the same for every process: calls that are refused whatever their arguments."""
+def _common() -> dict[bool, bytes]:
+    """The part that is the same for every process, with and without processes: calls refused whatever their arguments.
+
+    Both at once, so that the children of a process that has a filter find theirs made.
+    """
     code = _op(LOAD, 4) + _op(EQUAL, ARCHITECTURES[platform.machine()], yes=1) + _op(RETURN, KILL) + _op(LOAD, 0)
     code += _op(AT_LEAST, NEWEST + 1, no=1) + _op(RETURN, ENOSYS)  # the x32 calls of x86_64 lie up there as well
-    for number in _numbers("absent"):
-        code += _op(EQUAL, number, no=1) + _op(RETURN, ENOSYS)
-    for number in _numbers(*FORBIDDEN, *([] if processes else ["processes"])):
-        code += _op(EQUAL, number, no=1) + _op(RETURN, EPERM)
-    return code
+    code += _refused(ENOSYS, "absent") + _refused(EPERM, *FORBIDDEN)
+    return {True: code, False: code + _refused(EPERM, "processes")}
+
+
+def _refused(error: int, *groups: str) -> bytes:
+    numbers = [int(_number(name)) for name, row in TABLE.items() if row["group"] in groups and _number(name)]
+    return b"".join(_op(EQUAL, number, no=1) + _op(RETURN, error) for number in numbers)
 
 
 def _number(name: str) -> str:
     return TABLE[name][platform.machine()]
-
-
-def _numbers(*groups: str) -> list[int]:
-    return [int(_number(name)) for name, row in TABLE.items() if row["group"] in groups and _number(name)]
 
 
 def _op(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
