@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Self
 
 from bench.episode import Attempt, Completion, Dialogue, Episode, Grade, Problem, Turn, Verdict
 from bench.grading.verifier import Grading
@@ -42,7 +43,7 @@ class EqualsGold:
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> EqualsGold:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None: ...
