@@ -42,7 +42,7 @@ class EqualsGold:
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> EqualsGold:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None: ...
