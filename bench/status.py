@@ -28,27 +28,3 @@ class Status:
 
     def __str__(self) -> str:
         return f"{self.phase} {self.done}/{self.total}" if self.total else self.phase
-
-
-def training_left(
-    *,
-    planned: int,
-    sampled: int,
-    updates: int,
-    per_step: int,
-    per_batch: int,
-    done: int,
-    total: int,
-    work: Work | None,
-) -> dict[Work, int]:
-    """Conversations that training has still to sample, and still to learn from.
-
-    Reinforcement learns from `per_step` after each step. A supervised method samples first, then learns in batches of
-    `per_batch` from an unknown part of that: from all until its last phase tells better.
-    """
-    if work is Work.step:
-        return {Work.step: max(0, planned - min(sampled, updates * per_step))}
-    unlearned = max(0, planned - min(sampled, updates * per_batch))
-    if work is Work.learn and sampled >= 0.9 * planned:
-        return {Work.learn: min(unlearned, (total - done) * per_batch)}
-    return {Work.sample: max(0, planned - sampled), Work.learn: unlearned}

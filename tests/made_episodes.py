@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Self
 
 from bench.episode import Attempt, Completion, Dialogue, Episode, Grade, Problem, Turn, Verdict
 from bench.grading.verifier import Grading

@@ -23,9 +23,7 @@ import bench.methods
 from bench.evaluation import Evaluation
 from bench.experiment import Experiment, RunSpec
 from bench.launch.command_line import CONF, check_name, composed, one_line
-from bench.models.config import Transformers
-from bench.models.replay import Replay
-from bench.models.scripted import Scripted
+from bench.models.config import Replay, Scripted, Transformers
 from bench.runs.folder import RunKey
 from bench.training.config import Training
 from bench.training.values_read import only_read, values_read

@@ -16,6 +16,8 @@ from bench.models.capacity import Outline, stop_ids
 from bench.models.contents import hub_contents, model_contents
 from bench.models.interface import Playable, Sampler
 from bench.models.renderer import TemplateKind
+from bench.models.replay import Replay as Replay  # all models are found here
+from bench.models.scripted import Scripted as Scripted
 from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
 
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
