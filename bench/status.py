@@ -1,4 +1,4 @@
-"""What an experiment says of itself to the process that waits for it."""
+"""What a running experiment reports of its progress to the process that started it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Work(Enum):
-    """Kinds of work, each of which has a pace of its own. A piece of it is one conversation."""
+    """Kinds of work, which differ in speed. A unit of each is one conversation."""
 
     step = "step"  # of reinforcement: sampled and learned from at once
     sample = "sample"  # for a supervised method to learn from
@@ -18,7 +18,7 @@ class Work(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where it stands."""
+    """Progress of a running experiment."""
 
     phase: str
     done: int = 0  # of the phase's own units

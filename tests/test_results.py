@@ -86,7 +86,7 @@ def test_two_models_of_a_hub_that_share_a_name_do_not_share_a_folder(tmp_path: P
         Run.check(KEY, tmp_path, with_model(path="unsloth/X"))
 
 
-@pytest.mark.parametrize(("changed", "cure"), [("weights", "model.name="), ("training problems", "variant=")])
+@pytest.mark.parametrize(("changed", "hint"), [("weights", "model.name="), ("training problems", "variant=")])
 def test_a_folder_made_from_other_weights_or_data_is_refused(changed: str, hint: str, tmp_path: Path):
     inputs = {"weights": "a", "training problems": "b"}
     with Run.lock(KEY, tmp_path, CONFIG) as run:
@@ -240,5 +240,5 @@ def test_a_column_has_one_type_whatever_it_holds_so_that_files_can_be_joined(tmp
 def test_every_fact_of_a_row_has_a_column():
     recorded = attempt(correct=True)
     recorded = replace(recorded, completion=replace(recorded.completion, recorded=True))
-    told = replace(episode((1, 1, 0)), replies=(recorded, recorded, attempt(correct=False)))
-    assert rows_of([told], num_attempts=3).to_pylist() == [episode_row(told)]
+    with_recorded = replace(episode((1, 1, 0)), replies=(recorded, recorded, attempt(correct=False)))
+    assert rows_of([with_recorded], num_attempts=3).to_pylist() == [episode_row(with_recorded)]
