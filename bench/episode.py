@@ -1,4 +1,4 @@
-"""The data types that everything else uses: what is asked, what is answered, what is learned from.
+"""The data types that every package uses: problems, turns, replies, verdicts, episodes, training samples.
 
 All of it is data: frozen, slotted, comparable, picklable. Configuration is the one exception (`SamplingParams`),
 because Hydra's schemas cannot be frozen.
@@ -66,7 +66,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """What has been said so far, as whoever says the next turn sees it.
+    """The conversation so far, as a method sees it when it chooses the next turn (`Method.next_turn`).
 
     It holds no verdict: the protocol never tells a model whether an attempt was right.
     """
@@ -141,10 +141,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier says of one attempt: the grade, the answer or program it found, and why if it was not correct."""
+    """The result of grading one attempt: the grade, the extracted answer or program, and why it was not correct."""
 
     grade: Grade
-    answer: str | None = None  # None: nothing was found
+    answer: str | None = None  # None: nothing could be extracted
     failure: str = ""
     seconds: float = 0.0
 
@@ -189,7 +189,7 @@ class Episode:
     token_ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     replies: tuple[Reply, ...]
-    num_prefilled: int = 0  # how many of the first replies were given to the policy instead of sampled from it
+    num_prefilled: int = 0  # how many of the first replies were not sampled from the policy in this conversation
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

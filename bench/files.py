@@ -1,6 +1,6 @@
-"""Writing what a crash must not tear: aside, flushed to disk, then renamed into place.
+"""Atomic writes: to a temporary name, flushed to disk, then renamed.
 
-After a crash or a full disk at any moment, what stood under the name before is there whole, or what was to replace it.
+After a crash or a full disk at any moment, the name holds either its old content or its new one, whole.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def visible_gpus(
     """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them.
 
     The user's own mask is believed, then the driver's files, then nvidia-smi. Where only the device of WSL2 or of ROCm
-    shows that there is a GPU, torch is asked in a process of its own, which takes seconds.
+    shows that there is a GPU, torch counts them in a process of its own, which takes seconds.
     """
     environment = os.environ if environment is None else environment
     for mask in _MASKS:
@@ -47,8 +47,8 @@ def visible_gpus(
     if installed.is_dir():
         return _numbered(len(list(installed.iterdir())))
     listed = ask(("nvidia-smi", "-L")).splitlines()
-    if found := sum(line.startswith("GPU ") for line in listed):
-        return _numbered(found)
+    if num_gpus := sum(line.startswith("GPU ") for line in listed):
+        return _numbered(num_gpus)
     if any((root / device).exists() for device in ("dev/dxg", "dev/kfd")):
         counted = ask((sys.executable, "-c", _COUNT_BY_TORCH)).strip()
         return _numbered(int(counted) if counted.isdecimal() else 0)

@@ -90,10 +90,10 @@ class _Conversation:
 
 @dataclass
 class Usage:
-    """What a run has cost so far: the budget that methods are compared under.
+    """What a run has sampled and learned from so far: the budget that methods are compared under.
 
-    A conversation counts where its first attempt is sampled: one that goes on from an attempt that is given counts no
-    second time, and what is sampled of it is in attempts and tokens.
+    A conversation counts where its first attempt is sampled: one that continues a prefilled attempt is not
+    counted again, and what is sampled of it is in attempts and tokens.
     """
 
     sampled_episodes: int = 0
@@ -136,12 +136,13 @@ class RolloutWorker:
         """`num_samples` episodes per problem, a problem's side by side in the result.
 
         A conversation ends after `num_attempts` attempts, or where `next_turn` says nothing more. `prefilled_attempts`,
-        by problem id and sample, stand for sampled first attempts; the others are sampled as ever. `only`, by the same
-        keys, leaves the rest out. `seed_key` names the occasion ("stage1/17"): together with the run's seed, the
-        problem, the sample and the number of the turn it seeds each request, so an episode can be sampled again alone.
+        by problem id and sample, take the place of sampled first attempts; the others are sampled as usual.
+        `only`, by the same keys, leaves the rest out. `seed_key` names the occasion ("stage1/17"): together with the
+        run's seed, the problem, the sample and the number of the turn it seeds each request, so an episode can be
+        sampled again alone.
         A failure of the verifier itself is raised here.
         """
-        assert sampling.max_tokens, "0 stands for the model's limit, which is put in where an experiment is composed"
+        assert sampling.max_tokens, "0 stands for the model's limit, which is filled in when an experiment is composed"
         conversations = []
         for problem in problems:
             prompt_ids = sampler.prompt_ids(self.task.prompt(problem))

@@ -1,4 +1,4 @@
-"""What an experiment says of itself to the process that waits for it."""
+"""What a running experiment reports of its progress to the process that started it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Work(Enum):
-    """Kinds of work, each of which has a pace of its own. A piece of it is one conversation."""
+    """Kinds of work, which differ in speed. A unit of each is one conversation."""
 
     step = "step"  # of reinforcement: sampled and learned from at once
     sample = "sample"  # for a supervised method to learn from
@@ -18,7 +18,7 @@ class Work(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where it stands."""
+    """Progress of a running experiment."""
 
     phase: str
     done: int = 0  # of the phase's own units
@@ -28,27 +28,3 @@ class Status:
 
     def __str__(self) -> str:
         return f"{self.phase} {self.done}/{self.total}" if self.total else self.phase
-
-
-def training_left(
-    *,
-    planned: int,
-    sampled: int,
-    updates: int,
-    per_step: int,
-    per_batch: int,
-    done: int,
-    total: int,
-    work: Work | None,
-) -> dict[Work, int]:
-    """Conversations that training has still to sample, and still to learn from.
-
-    Reinforcement learns from `per_step` after each step. A supervised method samples first, then learns in batches of
-    `per_batch` from an unknown part of that: from all until its last phase tells better.
-    """
-    if work is Work.step:
-        return {Work.step: max(0, planned - min(sampled, updates * per_step))}
-    unlearned = max(0, planned - min(sampled, updates * per_batch))
-    if work is Work.learn and sampled >= 0.9 * planned:
-        return {Work.learn: min(unlearned, (total - done) * per_batch)}
-    return {Work.sample: max(0, planned - sampled), Work.learn: unlearned}

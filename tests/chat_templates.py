@@ -22,10 +22,10 @@ Be helpful.<|im_end|>
 QWEN3 = """{%- set ns = namespace(last=0) -%}
 {%- for m in messages -%}{%- if m.role == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}
 {%- for m in messages -%}
-{%- set said = m.content -%}
-{%- if m.role == 'assistant' and '</think>' in said and loop.index0 < ns.last -%}
-{%- set said = said.split('</think>')[-1].lstrip('\\n') -%}{%- endif -%}<|im_start|>{{ m.role }}
-{{ said }}<|im_end|>
+{%- set text = m.content -%}
+{%- if m.role == 'assistant' and '</think>' in text and loop.index0 < ns.last -%}
+{%- set text = text.split('</think>')[-1].lstrip('\\n') -%}{%- endif -%}<|im_start|>{{ m.role }}
+{{ text }}<|im_end|>
 {% endfor -%}
 {%- if add_generation_prompt -%}<|im_start|>assistant
 {% endif -%}"""

@@ -12,8 +12,8 @@ from bench.launch.command_line import CONF, jobs_of
 def plans_of(command: str) -> list[RunSpec]:
     """The plans that `python bench/run.py ...` stands for. Raises ValueError where it would be refused."""
     register()
-    python, door, *words = shlex.split(command)
-    assert (python, door) == ("python", "bench/run.py")
-    overrides = [word for word in words if word != "-m"]
+    python, program, *arguments = shlex.split(command)
+    assert (python, program) == ("python", "bench/run.py")
+    overrides = [argument for argument in arguments if argument != "-m"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return [plan_job(job) for job in jobs_of(overrides, multirun=overrides != words)]
+        return [plan_job(job) for job in jobs_of(overrides, multirun=overrides != arguments)]

@@ -49,7 +49,7 @@ class _Tokenizer:
     unk_token_id = None
 
 
-class _Template:
+class _Renderer:
     stop_ids = frozenset({END})
 
     @property
@@ -70,7 +70,7 @@ def enumerable_learner(
     learner = TransformersPolicy(
         tiny_lm(seed),
         _Tokenizer(),  # pyright: ignore[reportArgumentType]
-        _Template(),
+        _Renderer(),
         lambda: tiny_lm(base_seed),  # pyright: ignore[reportArgumentType]
         sample_batch_tokens=4096,
         train_batch_tokens=batch_tokens,
@@ -163,32 +163,32 @@ def expected_update(
 ) -> list[torch.Tensor]:
     """The learner's gradient, averaged over all pairs of samples of the problem that a group of two can hold.
 
-    `assign` credits the first of a pair against the second. Ascending, as the objective's.
+    `assign` makes training samples of a pair, the first against the second. Ascending, as the objective's.
     """
-    played = conversations(learner.model, reference)
+    enumerated = conversations(learner.model, reference)
     if offline:
-        mass = [(each.reference_logprobs[0] + each.logprobs[1]).exp().item() for each in played]
-        episodes = [replace(each.episode, num_prefilled=1) for each in played]
+        mass = [(each.reference_logprobs[0] + each.logprobs[1]).exp().item() for each in enumerated]
+        episodes = [replace(each.episode, num_prefilled=1) for each in enumerated]
     else:
-        mass, episodes = [each.probability for each in played], [each.episode for each in played]
+        mass, episodes = [each.probability for each in enumerated], [each.episode for each in enumerated]
     # Each in a group of its own: the KL's baseline compares samples that were drawn together, and these were not.
     episodes = [replace(each, problem=Problem(f"p{i}", "?", "!")) for i, each in enumerate(episodes)]
     # A sample depends on the other one through its rewards only, so samples of the same rewards count together.
     others: dict[tuple[float, ...], tuple[Episode, float]] = {}
     for p, episode in zip(mass, episodes, strict=True):
         others[episode.rewards] = episode, others.get(episode.rewards, (episode, 0.0))[1] + p
-    credits = []
+    samples = []
     for p, episode in zip(mass, episodes, strict=True):
         versus = [(assign(episode, other), q) for other, q in others.values()]
         # The surrogate is linear in weights and coefficients, so scaling by N·p turns its mean into the expectation.
-        scale = len(played) * p
-        columns = zip(*(credit.advantages for credit, _ in versus), strict=True)
+        scale = len(enumerated) * p
+        columns = zip(*(sample.advantages for sample, _ in versus), strict=True)
         weights = tuple(
             scale * sum(weight * q for weight, (_, q) in zip(column, versus, strict=True)) for column in columns
         )
-        credits.append(TrainingSample(episode, weights, tuple(scale * value for value in versus[0][0].kl_coefs)))
+        samples.append(TrainingSample(episode, weights, tuple(scale * value for value in versus[0][0].kl_coefs)))
     learner.model.zero_grad()
-    learner.backward(credits)
+    learner.backward(samples)
     return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]
 
 
@@ -199,24 +199,24 @@ def expected_update_of_pairs(
     assign: Callable[[list[Episode]], list[TrainingSample]],
     offline: bool = False,
 ) -> list[torch.Tensor]:
-    """The same with every pair played as one problem's two samples: the KL's baseline compares them as well.
+    """The same with every pair as one problem's two samples: the KL's baseline compares them as well.
 
-    `assign` credits both samples of a pair.
+    `assign` makes training samples of both.
     """
     drawn = []
     for each in conversations(learner.model, reference):
         first = each.reference_logprobs[0] if offline else each.logprobs[0]
         drawn.append(((first + each.logprobs[1]).exp().item(), replace(each.episode, num_prefilled=int(offline))))
-    credits = []
-    num_credits = len(drawn) * (len(drawn) + 1)
+    samples = []
+    num_samples = len(drawn) * (len(drawn) + 1)
     for number, ((p, one), (q, other)) in enumerate(combinations_with_replacement(drawn, 2)):
         problem = Problem(f"p{number}", "?", "!")
         # An unordered pair of two different samples stands for two; the surrogate is linear, see `expected_update`.
-        scale = num_credits * p * q / (2 if one is other else 1)
-        for credit in assign([replace(one, problem=problem), replace(other, problem=problem)]):
-            weights, kl = (tuple(scale * value for value in row) for row in (credit.advantages, credit.kl_coefs))
-            credits.append(TrainingSample(credit.episode, weights, kl))
-    assert len(credits) == num_credits
+        scale = num_samples * p * q / (2 if one is other else 1)
+        for sample in assign([replace(one, problem=problem), replace(other, problem=problem)]):
+            weights, kl = (tuple(scale * value for value in row) for row in (sample.advantages, sample.kl_coefs))
+            samples.append(TrainingSample(sample.episode, weights, kl))
+    assert len(samples) == num_samples
     learner.model.zero_grad()
-    learner.backward(credits)
+    learner.backward(samples)
     return [-parameter.grad for parameter in learner.model.parameters() if parameter.grad is not None]

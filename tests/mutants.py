@@ -461,7 +461,7 @@ MUTANTS = (
     Mutant(
         "the learning rate's schedule never reaches the optimiser",
         "bench/models/policy.py",
-        'group["lr"] = rate',
+        "self._schedule.step()",
         "pass",
     ),
     Mutant(

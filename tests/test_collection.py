@@ -98,11 +98,11 @@ def test_nothing_that_the_project_reads_from_disk_could_execute_code():
             if isinstance(node, ast.Attribute):
                 assert node.attr not in loading, f"{path}, line {node.lineno}"
             if isinstance(node, ast.Call):
-                told = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                assert told.get("allow_pickle", "False") == "False", f"{path}, line {node.lineno}"
-                assert told.get("trust_remote_code", "False") == "False", f"{path}, line {node.lineno}"
+                keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert keywords.get("allow_pickle", "False") == "False", f"{path}, line {node.lineno}"
+                assert keywords.get("trust_remote_code", "False") == "False", f"{path}, line {node.lineno}"
                 if ast.unparse(node.func) == "torch.load":
-                    assert told.get("weights_only") == "True", f"{path}, line {node.lineno}"
+                    assert keywords.get("weights_only") == "True", f"{path}, line {node.lineno}"
 
 
 PROBLEMS = [Problem(f"p{number}", f"question {number}", "right") for number in range(5)]

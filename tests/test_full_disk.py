@@ -36,9 +36,9 @@ def bench(results: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_run_that_fills_the_disk_says_how_to_go_on_and_goes_on_with_what_it_had(small_disk: Path, tmp_path: Path):
-    told = bench(small_disk)
-    assert told.returncode == 1
-    lines = told.stderr.splitlines()
+    interrupted = bench(small_disk)
+    assert interrupted.returncode == 1
+    lines = interrupted.stderr.splitlines()
     assert sum("the disk is full: make room" in line for line in lines) == 1
     assert not [line for line in lines if "Traceback" in line]
     (again,) = [line for line in lines if line.startswith("try the failed ones again:")]

@@ -1,4 +1,4 @@
-"""A GPU whose memory is full: what is said, and that the command which is said goes on."""
+"""A GPU whose memory is full: the hint that is printed, and that the command in it resumes."""
 
 import shlex
 from collections.abc import Sequence
@@ -55,12 +55,12 @@ def test_a_full_gpu_ends_with_one_line_that_names_smaller_batches_in_a_command_t
     with monkeypatch.context() as broken:
         broken.setattr(holder, name, full)
         assert run.main([*SMALL, "model.train_batch_tokens=1024", f"results={tmp_path}"]) == 1
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    (said,) = [line for line in told.splitlines() if "memory is full" in line]
-    assert "model.train_batch_tokens" in said
-    assert "model.sample_batch_tokens" in said
-    (again,) = [line for line in told.splitlines() if "bench/run.py" in line and "report" not in line]
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    (hint,) = [line for line in printed.splitlines() if "memory is full" in line]
+    assert "model.train_batch_tokens" in hint
+    assert "model.sample_batch_tokens" in hint
+    (again,) = [line for line in printed.splitlines() if "bench/run.py" in line and "report" not in line]
     assert again.endswith("model.train_batch_tokens=512 model.sample_batch_tokens=32768")
     command = shlex.split(again.partition("python bench/run.py ")[2])
     assert run.main(command) == 0

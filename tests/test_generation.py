@@ -25,9 +25,9 @@ def requests(learner: TransformersPolicy, prompts: list[str]) -> list[Request]:
 
 
 def test_a_reply_depends_on_its_request_alone_and_not_on_its_neighbours(tiny_learner: TransformersPolicy):
-    asked = requests(tiny_learner, ["a", "a longer question", "b?", "another one"])
-    together = tiny_learner.generate(asked, SAMPLED)
-    for request, completion in zip(asked, together, strict=True):
+    batch = requests(tiny_learner, ["a", "a longer question", "b?", "another one"])
+    together = tiny_learner.generate(batch, SAMPLED)
+    for request, completion in zip(batch, together, strict=True):
         alone = tiny_learner.generate([request], SAMPLED)[0]
         assert alone.token_ids == completion.token_ids
 
@@ -40,9 +40,9 @@ def test_another_seed_gives_another_reply_and_the_same_seed_the_same(tiny_learne
 
 
 def test_greedy_decoding_is_that_of_transformers(tiny_learner: TransformersPolicy):
-    asked = requests(tiny_learner, ["a", "a longer question", "why"])
-    ours = tiny_learner.generate(asked, GREEDY)
-    for request, completion in zip(asked, ours, strict=True):
+    batch = requests(tiny_learner, ["a", "a longer question", "why"])
+    ours = tiny_learner.generate(batch, GREEDY)
+    for request, completion in zip(batch, ours, strict=True):
         prompt = torch.tensor([request.token_ids])
         theirs = tiny_learner.model.generate(  # pyright: ignore[reportCallIssue]
             prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=12
@@ -51,8 +51,8 @@ def test_greedy_decoding_is_that_of_transformers(tiny_learner: TransformersPolic
 
 
 def test_a_reply_ends_with_the_end_of_turn_or_is_marked_truncated(tiny_learner: TransformersPolicy):
-    asked = requests(tiny_learner, [f"question {number}" for number in range(40)])
-    replies = tiny_learner.generate(asked, SamplingParams(temperature=2.0, max_tokens=60))
+    batch = requests(tiny_learner, [f"question {number}" for number in range(40)])
+    replies = tiny_learner.generate(batch, SamplingParams(temperature=2.0, max_tokens=60))
     assert {reply.truncated for reply in replies} == {True, False}
     for reply in replies:
         ends = [place for place, token in enumerate(reply.token_ids) if token in tiny_learner.template.stop_ids]
@@ -61,10 +61,10 @@ def test_a_reply_ends_with_the_end_of_turn_or_is_marked_truncated(tiny_learner: 
 
 
 def test_a_reply_ends_at_the_first_stop_string_with_the_ids_it_was_sampled_with(tiny_learner: TransformersPolicy):
-    asked = requests(tiny_learner, [f"question {number}" for number in range(12)])
+    batch = requests(tiny_learner, [f"question {number}" for number in range(12)])
     sampling = SamplingParams(temperature=1.5, max_tokens=40)
     ended = 0
-    for request, whole in zip(asked, tiny_learner.generate(asked, sampling), strict=True):
+    for request, whole in zip(batch, tiny_learner.generate(batch, sampling), strict=True):
         (stop,) = re.findall(r"[!-~]{2}", whole.text)[1:2] or [""]
         if not stop:
             continue
@@ -104,10 +104,10 @@ def test_of_two_stop_strings_the_one_that_is_complete_first_counts():
 
 
 def test_batches_of_any_size_give_the_same_replies(tiny_learner: TransformersPolicy):
-    asked = requests(tiny_learner, ["a", "bb", "ccc", "dddd", "eeeee"])
-    whole = tiny_learner.generate(asked, SAMPLED)
+    batch = requests(tiny_learner, ["a", "bb", "ccc", "dddd", "eeeee"])
+    whole = tiny_learner.generate(batch, SAMPLED)
     tiny_learner._sample_batch_tokens = 40
-    assert [reply.token_ids for reply in tiny_learner.generate(asked, SAMPLED)] == [r.token_ids for r in whole]
+    assert [reply.token_ids for reply in tiny_learner.generate(batch, SAMPLED)] == [r.token_ids for r in whole]
 
 
 def test_tokens_are_drawn_with_the_probabilities_of_the_logits():

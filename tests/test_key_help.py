@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 @cache
-def shown(*overrides: str) -> str:
+def help_text(*overrides: str) -> str:
     command = [sys.executable, "bench/run.py", *overrides, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -30,7 +30,7 @@ def test_every_key_of_every_choice_has_a_meaning(path):
 
 
 def test_every_key_of_an_experiment_is_shown_with_its_value_and_its_meaning():
-    lines = shown("method=score", "training.alpha=7").splitlines()
+    lines = help_text("method=score", "training.alpha=7").splitlines()
     assert any(
         line.split()[0] == "training.alpha=7.0" and "SCoRe's bonus for progress" in line for line in lines if line
     )
@@ -43,25 +43,25 @@ def test_every_key_of_an_experiment_is_shown_with_its_value_and_its_meaning():
 
 
 def test_a_key_that_only_another_choice_has_is_shown_with_who_has_it():
-    told = " ".join(shown().partition("Keys that other choices have:")[2].split())
-    assert "method.loss_on_first imitate both attempts, not only the second (of star, star_plus)" in told
+    of_other_choices = " ".join(help_text().partition("Keys that other choices have:")[2].split())
+    assert "method.loss_on_first imitate both attempts, not only the second (of star, star_plus)" in of_other_choices
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_has_one_line_that_says_what_it_is(group: str):
-    section = shown().partition(f"\n{group}=")[2].partition("=\n")[0].splitlines()[1:]
+    section = help_text().partition(f"\n{group}=")[2].partition("=\n")[0].splitlines()[1:]
     for path in (CONF / group).glob("*.yaml"):
         (line,) = [line for line in section if line.split()[:1] == [path.stem]]
         assert len(line.split()) > 2, f"{path} begins without a comment"
 
 
 def test_no_internal_schema_is_shown():
-    assert "schema" not in shown()
-    assert "ScoreStarStage2" not in shown()
+    assert "schema" not in help_text()
+    assert "ScoreStarStage2" not in help_text()
 
 
 def test_its_examples_compose():
-    examples = [line.strip() for line in shown().splitlines() if line.startswith("  python bench/run.py ")]
+    examples = [line.strip() for line in help_text().splitlines() if line.startswith("  python bench/run.py ")]
     assert len(examples) == 3
     for example in examples:
         assert plans_of(example)

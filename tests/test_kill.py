@@ -28,7 +28,7 @@ PHASES = {  # module, what is called in it, and which call is the last one
     "fine-tuning, at a checkpoint": ("bench.runs.folder", "Run.save_progress", 2),
     "fine-tuning, inside a checkpoint": ("torch", "save", 2),
     "saving the weights": ("bench.models.policy", "TransformersPolicy.save", 1),
-    "after saving the weights": ("bench.runs.folder", "Run.delete_leftovers", 2),  # the first call is the claim's
+    "after saving the weights": ("bench.runs.folder", "Run.delete_leftovers", 2),  # the first call is the lock's
     "evaluating": ("bench.runs.parts", "Parts.write_next", 3),
     "evaluating, inside a part": ("bench.runs.parts", "gzip.compress", 3),
     "joining parts": ("bench.runs.parts", "Parts.transcripts", 1),
@@ -66,12 +66,12 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    found = {}
+    outcomes = {}
     for method in METHODS:
         folder = tmp_path_factory.mktemp(method)
         assert process(folder, method) == 0
-        found[method] = outcome(folder)
-    return found
+        outcomes[method] = outcome(folder)
+    return outcomes
 
 
 @pytest.mark.slow

@@ -22,13 +22,13 @@ KL = (0.7, 0.0)
 
 def firsts(learner: TransformersPolicy) -> list[tuple[Conversation, float]]:
     """A conversation for each of the 13 first attempts, with the first attempt's probability."""
-    played = [
+    enumerated = [
         each
         for each in conversations(learner.model, REFERENCE)
         if each.episode.attempts[1].completion.token_ids == (END,)
     ]
-    assert len(played) == 13
-    return [(each, each.logprobs[0].exp().item()) for each in played]
+    assert len(enumerated) == 13
+    return [(each, each.logprobs[0].exp().item()) for each in enumerated]
 
 
 def pair(
@@ -64,11 +64,11 @@ def test_over_all_pairs_of_samples_the_update_is_the_gradient_of_the_divergence(
 
 def test_so_it_is_for_second_attempts_that_answer_other_first_ones():
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = conversations(learner.model, REFERENCE)
-    num_samples = 2 * len(played) ** 2
+    enumerated = conversations(learner.model, REFERENCE)
+    num_samples = 2 * len(enumerated) ** 2
     samples = [
         sample
-        for number, (one, other) in enumerate(product(played, played))
+        for number, (one, other) in enumerate(product(enumerated, enumerated))
         for sample in pair(one, other, f"p{number}", num_samples * one.probability * other.probability / 2, (0.0, 0.7))
     ]
     expected = objective_gradient(learner, REFERENCE, rewards=(lambda _: 0.0, lambda _: 0.0), kl=(0.0, 0.7))
@@ -124,12 +124,12 @@ def test_the_baseline_is_the_mean_over_other_attempts_that_reach_the_position(at
     for number, group, position, _ in rows:
         others = [v for n, g, p, v in rows if g == group and p == position and n != number]
         expected.append(sum(others) / len(others) if others else 0.0)
-    found = others_mean(
+    means_N = others_mean(
         torch.tensor([value for *_, value in rows], dtype=torch.float64),
         groups_N=torch.tensor([group for _, group, _, _ in rows]),
         positions_N=torch.tensor([position for _, _, position, _ in rows]),
     )
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(means_N, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_samples_that_diverge_alike_learn_from_their_own_positions_alone():

@@ -135,12 +135,21 @@ def test_an_update_without_episodes_is_refused(tiny_learner: TransformersPolicy)
         tiny_learner.update([])
 
 
-def test_the_schedule_warms_up_and_then_falls_to_zero():
-    linear = OptimizerConfig(learning_rate=1.0, schedule=Schedule.linear, warmup_updates=2)
-    rates = [linear.rate_at(update, num_updates=6) for update in range(7)]
-    assert rates == pytest.approx([0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0])
-    cosine = OptimizerConfig(learning_rate=1.0, schedule=Schedule.cosine)
-    assert [cosine.rate_at(update, num_updates=4) for update in (0, 2, 4)] == pytest.approx([1.0, 0.5, 0.0])
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "rates"),
+    [
+        (Schedule.constant, 2, [0, 0.5, 1, 1, 1]),
+        (Schedule.linear, 2, [0, 0.5, 1, 0.5, 0]),
+        (Schedule.cosine, 0, [1, (2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0]),
+    ],
+)
+def test_the_learning_rate_rises_from_zero_and_then_follows_its_schedule(
+    schedule: Schedule, warmup: int, rates: list[float], tiny_learner: TransformersPolicy, episodes: list[Episode]
+):
+    optimizer = OptimizerConfig(learning_rate=1e-3, schedule=schedule, warmup_updates=warmup)
+    tiny_learner.begin(optimizer, num_updates=4, kl_estimator=KLEstimator.exact)
+    samples = [TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes]
+    assert [tiny_learner.update(samples).learning_rate for _ in rates] == pytest.approx([1e-3 * rate for rate in rates])
 
 
 def moved(
@@ -158,9 +167,9 @@ def moved(
 
 def test_weights_move_by_the_schedules_rate(tiny_learner: TransformersPolicy, episodes: list[Episode]):
     """Adam's first step moves a weight by the learning rate, whatever its gradient; at the rate 0 nothing moves."""
-    optimizer = OptimizerConfig(learning_rate=0.08, schedule=Schedule.linear, warmup_updates=4)
+    optimizer = OptimizerConfig(learning_rate=0.08, schedule=Schedule.linear)
     first, *_, beyond = moved(tiny_learner, episodes, optimizer, num_updates=5)
-    assert first.max().item() == pytest.approx(0.02, rel=1e-3)
+    assert first.max().item() == pytest.approx(0.08, rel=1e-3)
     assert beyond.max().item() == 0
 
 

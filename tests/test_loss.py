@@ -94,21 +94,21 @@ def gradient_of(learner, samples) -> torch.Tensor:
 
 def test_shuffling_rewards_changes_the_gradient():
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    episodes = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
     weights = [(float(place % 3 - 1), float(place % 2)) for place in range(40)]
-    one = gradient_of(learner, [TrainingSample(e, w, (0.0, 0.0)) for e, w in zip(played, weights, strict=True)])
+    one = gradient_of(learner, [TrainingSample(e, w, (0.0, 0.0)) for e, w in zip(episodes, weights, strict=True)])
     other = gradient_of(
-        learner, [TrainingSample(e, w, (0.0, 0.0)) for e, w in zip(played, reversed(weights), strict=True)]
+        learner, [TrainingSample(e, w, (0.0, 0.0)) for e, w in zip(episodes, reversed(weights), strict=True)]
     )
     assert (one - other).abs().max() > 1e-3
 
 
 def test_ten_times_the_kl_coefficient_gives_ten_times_its_gradient_and_leaves_the_rewards_alone():
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    episodes = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
 
     def with_kl(coefficient: float) -> torch.Tensor:
-        return gradient_of(learner, [TrainingSample(e, (0.3, -0.2), (coefficient, coefficient)) for e in played])
+        return gradient_of(learner, [TrainingSample(e, (0.3, -0.2), (coefficient, coefficient)) for e in episodes])
 
     rewards, once, tenfold = with_kl(0.0), with_kl(0.01), with_kl(0.1)
     assert (once - rewards).abs().max() > 1e-4
@@ -130,25 +130,25 @@ def test_an_advantage_or_coefficient_reaches_the_tokens_of_its_own_attempt_by_it
     ]
     seen: list[TokenLogprobs] = []
 
-    def scored(*arguments: Any, **options: Any) -> TokenLogprobs:
-        found = compute_logprobs(*arguments, **options)
-        logprobs_N, kl_N = (each.detach().requires_grad_() for each in (found.logprobs_N, found.kl_N))
-        seen.append(replace(found, logprobs_N=logprobs_N, kl_N=kl_N))
+    def recorded(*arguments: Any, **options: Any) -> TokenLogprobs:
+        scored = compute_logprobs(*arguments, **options)
+        logprobs_N, kl_N = (each.detach().requires_grad_() for each in (scored.logprobs_N, scored.kl_N))
+        seen.append(replace(scored, logprobs_N=logprobs_N, kl_N=kl_N))
         return seen[-1]
 
     def per_token(**values: tuple[float, float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         learner.backward([replace(sample, **values) for sample in samples])
-        (found,) = seen
+        (scored,) = seen
         seen.clear()
-        assert found.logprobs_N.grad is not None
-        kl_gradient_N = torch.zeros_like(found.kl_N) if found.kl_N.grad is None else found.kl_N.grad
+        assert scored.logprobs_N.grad is not None
+        kl_gradient_N = torch.zeros_like(scored.kl_N) if scored.kl_N.grad is None else scored.kl_N.grad
         return (
-            found.labels_N == found.labels.index(f"t{place + 1}"),
-            found.logprobs_N.grad * len(samples),
+            scored.labels_N == scored.labels.index(f"t{place + 1}"),
+            scored.logprobs_N.grad * len(samples),
             kl_gradient_N * len(samples),
         )
 
-    monkeypatch.setattr("bench.models.policy.compute_logprobs", scored)
+    monkeypatch.setattr("bench.models.policy.compute_logprobs", recorded)
     inside_N, of_logprobs_N, of_kl_N = per_token(advantages=only(place, ADVANTAGES))
     assert set(of_logprobs_N[inside_N].tolist()) == {-ADVANTAGES[place]}
     assert not of_logprobs_N[~inside_N].any()
@@ -166,13 +166,13 @@ def only(place: int, values: tuple[float, float]) -> tuple[float, float]:
 
 def test_stage_one_moves_the_first_attempt_by_its_kl_even_where_rewards_are_constant():
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
-    assert gradient_of(learner, [TrainingSample(e, (0.0, 0.0), (0.1, 0.0)) for e in played]).abs().max() > 1e-4
+    episodes = [each.episode for each in conversations(REFERENCE, REFERENCE)[:40]]
+    assert gradient_of(learner, [TrainingSample(e, (0.0, 0.0), (0.1, 0.0)) for e in episodes]).abs().max() > 1e-4
 
 
 def test_borders_of_micro_batches_change_nothing():
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
-    samples = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
+    episodes = [each.episode for each in conversations(REFERENCE, REFERENCE)]
+    samples = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(episodes)]
     whole = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=100_000), samples)
     for batch_tokens in (6, 30, 111):
         parts = gradient_of(enumerable_learner(kl=KLEstimator.exact, batch_tokens=batch_tokens), samples)
@@ -181,15 +181,15 @@ def test_borders_of_micro_batches_change_nothing():
 
 def test_the_order_of_a_batch_changes_nothing():
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
-    samples = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(played)]
+    episodes = [each.episode for each in conversations(REFERENCE, REFERENCE)]
+    samples = [TrainingSample(e, (float(i % 5), float(i % 3)), (0.1, 0.2)) for i, e in enumerate(episodes)]
     torch.testing.assert_close(gradient_of(learner, samples), gradient_of(learner, samples[::-1]))
 
 
 def test_the_content_of_pads_never_changes_the_gradient(monkeypatch: pytest.MonkeyPatch):
     learner = enumerable_learner(kl=KLEstimator.exact)
-    played = [each.episode for each in conversations(REFERENCE, REFERENCE)]
-    samples = [TrainingSample(e, (1.0, -1.0), (0.1, 0.2)) for e in played]
+    episodes = [each.episode for each in conversations(REFERENCE, REFERENCE)]
+    samples = [TrainingSample(e, (1.0, -1.0), (0.1, 0.2)) for e in episodes]
     one = gradient_of(learner, samples)
     monkeypatch.setattr(learner.tokenizer, "pad_token_id", 1)
     torch.testing.assert_close(gradient_of(learner, samples), one)

@@ -210,15 +210,15 @@ def test_every_trained_method_in_conf_has_its_objective_proven_here():
 def variance(stage: Reinforce, *, seed: int) -> float:
     """Σ of the variances of the gradient's entries for one sample against one other, by enumeration."""
     learner = enumerable_learner(kl=KLEstimator.exact, seed=seed)
-    played = conversations(learner.model, REFERENCE)
-    mass = [each.probability for each in played]
+    enumerated = conversations(learner.model, REFERENCE)
+    mass = [each.probability for each in enumerated]
     others: dict[tuple[float, ...], tuple[Episode, float]] = {}
-    for p, each in zip(mass, played, strict=True):
+    for p, each in zip(mass, enumerated, strict=True):
         row = each.episode.rewards
         others[row] = each.episode, others.get(row, (each.episode, 0.0))[1] + p
     parameters = list(learner.model.parameters())
     mean, square = 0.0, 0.0
-    for p, each in zip(mass, played, strict=True):
+    for p, each in zip(mass, enumerated, strict=True):
         scores = [
             torch.cat([g.flatten() for g in torch.autograd.grad(logprob, parameters, retain_graph=True)])
             for logprob in each.logprobs

@@ -51,11 +51,11 @@ ASKED = {  # metric, configuration, inputs
 }
 COMPUTE_ALL = """
 import evaluate, json, os, sys
-asked, folder = json.load(sys.stdin), sys.argv[1]
+calls, folder = json.load(sys.stdin), sys.argv[1]
 json.dump(
     {
         name: evaluate.load(os.path.join(folder, metric), configuration).compute(**inputs)
-        for name, (metric, configuration, inputs) in asked.items()
+        for name, (metric, configuration, inputs) in calls.items()
     },
     sys.stdout,
 )

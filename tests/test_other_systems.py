@@ -34,13 +34,13 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
-def on_macos(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-c", MACOS, *words]
+def on_macos(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-c", MACOS, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["bench.run", "-m", "method=base,score"],
         ["bench.report", "--grader", "math_verify"],
@@ -48,17 +48,17 @@ def on_macos(*words: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=" ".join,
 )
-def test_what_needs_linux_is_refused_in_one_line(words: list[str]):
-    told = on_macos(*words)
-    assert told.returncode in (1, 2)
-    (line,) = told.stderr.splitlines()
+def test_what_needs_linux_is_refused_in_one_line(arguments: list[str]):
+    result = on_macos(*arguments)
+    assert result.returncode in (1, 2)
+    (line,) = result.stderr.splitlines()
     assert "this runs on Linux, and this is darwin; use" in line
-    assert told.stdout == ""
+    assert result.stdout == ""
 
 
 def test_tables_and_figures_are_made_anywhere(tmp_path: Path):
     for method in ("base", "score"):
         make_run(tmp_path, method, 0)
-    told = on_macos("bench.report", "--results", str(tmp_path), "--html")
-    assert told.returncode == 0, told.stderr
+    result = on_macos("bench.report", "--results", str(tmp_path), "--html")
+    assert result.returncode == 0, result.stderr
     assert list(tmp_path.rglob("report.html"))

@@ -1,4 +1,4 @@
-"""Signs of life while a model samples; no clock of this machine is asked."""
+"""Lines about progress while a model samples. The clock is the test's own."""
 
 import threading
 
@@ -16,7 +16,7 @@ def test_a_line_shows_replies_tokens_pace_and_time_left():
 
 
 def test_the_first_line_comes_after_five_seconds_and_then_one_every_ten():
-    said: list[str] = []
+    lines: list[str] = []
     waited: list[float] = []
     enough = threading.Event()
 
@@ -27,10 +27,10 @@ def test_the_first_line_comes_after_five_seconds_and_then_one_every_ten():
         enough.set()
         return over.wait()
 
-    with shown(Pace(num_rows=1, max_tokens=5), wait=wait, clock=lambda: sum(waited), say=said.append):
+    with shown(Pace(num_rows=1, max_tokens=5), wait=wait, clock=lambda: sum(waited), say=lines.append):
         enough.wait()
     assert waited == [5, 10, 10, 10]
-    assert len(said) == 3
+    assert len(lines) == 3
 
 
 def test_sampling_counts_what_it_draws(tiny_learner: TransformersPolicy, monkeypatch):
@@ -41,8 +41,8 @@ def test_sampling_counts_what_it_draws(tiny_learner: TransformersPolicy, monkeyp
         return shown(pace)
 
     monkeypatch.setattr(generation, "shown", listen)
-    asked = [Request(tiny_learner.prompt_ids(str(seed)), seed, "p", 0, 0) for seed in range(6)]
-    replies = tiny_learner.generate(asked, SamplingParams(max_tokens=12))
+    requests = [Request(tiny_learner.prompt_ids(str(seed)), seed, "p", 0, 0) for seed in range(6)]
+    replies = tiny_learner.generate(requests, SamplingParams(max_tokens=12))
     (pace,) = paces
     assert (pace.num_rows, pace.rows_done) == (6, 6)
     assert pace.tokens == pace.tokens_done == sum(len(reply.token_ids) for reply in replies)

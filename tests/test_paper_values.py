@@ -18,8 +18,8 @@ def table5(shared_data: Path) -> dict:
 
 @pytest.mark.parametrize(("task", "column"), [("math", "math"), ("mbpp", "mbpp"), ("humaneval", "mbpp")])
 def test_the_values_of_table_5_are_what_score_trains_with(task: str, column: str, table5: dict):
-    plan = compose_plan(["method=score", f"task={task}", "model=transformers", "model.path=some/model"])
-    training, printed = plan.experiment.training, table5[column]
+    spec = compose_plan(["method=score", f"task={task}", "model=transformers", "model.path=some/model"])
+    training, printed = spec.experiment.training, table5[column]
     rl = training.rl
     assert rl.optimizer.learning_rate == printed["lr"]
     assert rl.num_steps == printed["steps"]
@@ -67,14 +67,14 @@ def test_each_problem_is_sampled_equally_often_but_for_a_random_part_that_is_sam
 
 
 def test_a_number_of_samples_that_misses_the_budget_is_told_in_one_line_while_planning():
-    asked = ["method=pair_sft", "model=mini", "training.rl.num_steps=20"]
-    assert compose_plan(asked).budget_missed() is None
-    told = compose_plan([*asked, "training.sft.samples_per_problem=3"]).budget_missed()
-    assert told is not None
-    assert "gives supervised methods 3,600 conversations" in told
-    assert "num_steps=20 in batches of 128, is 2,560" in told
-    assert "\n" not in told
-    assert compose_plan([*asked, "method=base", "training.sft.samples_per_problem=3"]).budget_missed() is None
+    overrides = ["method=pair_sft", "model=mini", "training.rl.num_steps=20"]
+    assert compose_plan(overrides).budget_missed() is None
+    message = compose_plan([*overrides, "training.sft.samples_per_problem=3"]).budget_missed()
+    assert message is not None
+    assert "gives supervised methods 3,600 conversations" in message
+    assert "num_steps=20 in batches of 128, is 2,560" in message
+    assert "\n" not in message
+    assert compose_plan([*overrides, "method=base", "training.sft.samples_per_problem=3"]).budget_missed() is None
 
 
 def test_updates_of_imitation_are_as_many_as_are_set_and_part_of_them_after_stage_one():

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,11 @@ from bench.launch.forecast import Forecast, makespan
 from bench.launch.pool import environment_of
 from bench.launch.slots import Slot, Slots
 from bench.machine import visible_gpus
+from bench.methods.score import stage1
 from bench.models.config import Transformers
-from bench.status import Status, Work, training_left
+from bench.status import Status, Work
+from bench.training.stages import Imitate
+from bench.training.work_left import WorkLeft, planned_work
 from tests.test_experiment import scripted
 
 
@@ -108,64 +110,66 @@ def test_graders_take_as_many_workers_as_they_are_given():
     assert Grading().num_workers >= 1
 
 
-@dataclass
-class Simulated:
-    """A training of 3,000 conversations that takes its time; says where it stands as a real one does."""
-
-    plan: RunSpec
-    forecast: Forecast
-    now: float = 0.0
-    sampled: int = 0
-    updates: int = 0
-
-    def tell(self, phase: str = "training", work: Work | None = None, *, done: int = 0, total: int = 0) -> None:
-        left = training_left(
-            planned=3000,
-            sampled=self.sampled,
-            updates=self.updates,
-            per_step=100,
-            per_batch=50,
-            done=done,
-            total=total,
-            work=work,
-        )
-        self.forecast.tell(self.plan, Status(phase, done, total, work, left))
-
-
 @pytest.mark.parametrize(("sample", "learn"), [(1.0, 1.0), (3.0, 1.0), (1.0, 3.0)])
 @pytest.mark.parametrize("kept", [1.0, 0.4])
 @pytest.mark.parametrize("supervised", [False, True])
 def test_the_time_left_is_right_within_a_factor_of_three(
     sample: float, learn: float, kept: float, supervised: bool, tmp_path: Path
 ):
-    forecast = Forecast(places=1)
-    run = Simulated(planned(tmp_path, "method=score"), forecast)
-    forecast.clock = lambda: run.now
-    forecast.start(run.plan)
-    run.tell()
+    """A training of 3,000 conversations that takes its time, and says where it stands as a real one does."""
+    spec = planned(tmp_path, "method=score")
+    config = spec.experiment.training
+    config.rl.problems_per_step, config.rl.group_size = 25, 4
+    config.sft.batch_size, config.sft.num_epochs = 50, 1
+    now = 0.0
+    forecast = Forecast(places=1, clock=lambda: now)
+    forecast.start(spec)
+    said = WorkLeft(config, {}, trains=True, tell=lambda status: forecast.tell(spec, status))
     guesses: list[tuple[float, float | None]] = []
     if supervised:
-        run.tell("star/1/collect", Work.sample, total=3000)
-        run.sampled, run.now = 3000, 3000 * sample
-        run.tell("star/1/collect", Work.sample, done=3000, total=3000)
+        imitation = Imitate(
+            name="fit", num_conversations=3000, choose=lambda episodes, _: episodes, advantages=lambda _: (0, 1)
+        )
+        said.expect(planned_work([imitation], config))
+        said("fit", 0, 3000, Work.sample)
+        now = 3000 * sample
+        said("fit", 3000, 3000, Work.sample)
         num_batches = round(3000 * kept / 50)
         for done in range(num_batches):
-            run.tell("star/1", Work.learn, done=done, total=num_batches)
-            guesses.append((run.now, forecast.seconds_left([])))
-            run.now += 50 * learn
-            run.updates += 1
+            said("fit", done, num_batches, Work.learn)
+            guesses.append((now, forecast.seconds_left([])))
+            now += 50 * learn
     else:
-        run.tell("stage1", Work.step, total=30)
+        said.expect(planned_work([stage1(config, num_steps=30)], config))
+        said("stage1", 0, 30, Work.step)
         for done in range(30):
-            run.sampled += 100
-            run.updates += 1
-            run.now += 100 * (sample + learn)
-            run.tell("stage1", Work.step, done=done + 1, total=30)
-            guesses.append((run.now, forecast.seconds_left([])))
-    end = run.now
-    told = [(end - when, guess) for when, guess in guesses[1:-1]]
+            now += 100 * (sample + learn)
+            said("stage1", done + 1, 30, Work.step)
+            guesses.append((now, forecast.seconds_left([])))
+    told = [(now - when, guess) for when, guess in guesses[1:-1]]
     assert len(told) > 10
     assert all(guess is not None and left / 3.01 <= guess <= left * 3.01 for left, guess in told), told
+
+
+def test_what_is_left_is_the_stages_and_evaluations_that_are_to_come(tmp_path: Path):
+    spec = planned(tmp_path, "method=star")
+    heard: list[Status] = []
+    config = spec.experiment.training
+    left = WorkLeft(config, {"greedy": 200}, trains=True, tell=heard.append)
+    left("loading the model", 0, 0, None)
+    left.expect({(Work.sample, "a"): 40, (Work.learn, "b"): 40, (Work.step, "c"): 60})
+    left("a", 10, 40, Work.sample)
+    left("b", 1, 3, Work.learn)
+    left("c", 2, 3, Work.step)
+    left("greedy", 50, 100, Work.evaluate)
+    after_training = {Work.sample: 0, Work.learn: 0, Work.step: 0}
+    assert [status.left for status in heard] == [
+        {},
+        {Work.sample: 30, Work.learn: 40, Work.step: 60, Work.evaluate: 200},
+        {Work.sample: 0, Work.learn: 2 * config.sft.batch_size, Work.step: 60, Work.evaluate: 200},
+        {Work.sample: 0, Work.learn: 0, Work.step: 20, Work.evaluate: 200},
+        {**after_training, Work.evaluate: 100},
+    ]
 
 
 def test_nothing_is_guessed_before_a_pace_is_known_and_waiting_runs_count(tmp_path: Path):
@@ -178,7 +182,7 @@ def test_nothing_is_guessed_before_a_pace_is_known_and_waiting_runs_count(tmp_pa
     now = 5.0
     forecast.tell(base, Status("greedy", 5, 10, Work.evaluate, {Work.evaluate: 5}))
     assert forecast.seconds_left([]) == 5
-    assert forecast.seconds_left([planned(tmp_path, "method=base", "seed=1")]) == 15
+    assert forecast.seconds_left([planned(tmp_path, "method=base", "seed=1", "task.num_test=10")]) == 15
 
 
 def trained(forecast: Forecast, plan: RunSpec, clock: list[float], *, step: float, evaluate: float) -> None:
@@ -209,7 +213,9 @@ def test_a_run_that_waits_is_given_what_others_took_to_load_and_to_end(tmp_path:
     clock = [0.0]
     forecast = Forecast(places=1, clock=lambda: clock[0])
     trained(forecast, planned(tmp_path, "method=score"), clock, step=1.0, evaluate=2.0)
-    assert forecast.seconds_left([planned(tmp_path, "method=base")]) == pytest.approx(2 + 100 * 2.0 + 3)
+    assert forecast.seconds_left([planned(tmp_path, "method=base", "task.num_test=100")]) == pytest.approx(
+        2 + 100 * 2.0 + 3
+    )
 
 
 def test_a_pace_that_was_never_seen_is_judged_by_another_kind_of_work(tmp_path: Path):
@@ -232,7 +238,8 @@ def test_earlier_runs_of_other_methods_in_the_same_folder_give_the_first_estimat
     (folder / "manifest.json").write_text(json.dumps(manifest | {"usage": {"sampled_episodes": 3840}}))
     rl = plan.experiment.training.rl
     conversations = rl.num_steps * rl.conversations_per_step
-    assert Forecast(places=1).seconds_left([plan]) == pytest.approx(50 + conversations * 768 / 3840)
+    evaluated = len(plan.task.problems("test")) * 50 / 500
+    assert Forecast(places=1).seconds_left([plan]) == pytest.approx(evaluated + conversations * 768 / 3840)
 
 
 def test_those_that_wait_take_the_first_place_that_is_free():

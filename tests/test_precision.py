@@ -53,7 +53,7 @@ def begun(folder: Path, dtype: Precision, *, batch_tokens: int = 16_384, rate: f
     return learner
 
 
-def played(learner: TransformersPolicy) -> list[Episode]:
+def sampled_episodes(learner: TransformersPolicy) -> list[Episode]:
     problems = [Problem(name, f"What is {name}?", "!") for name in ("this", "that", "the other thing")]
     rollouts = RolloutWorker(Riddles(problems), EqualsGold(), seed=0)
     sampling = SamplingParams(temperature=1.0, max_tokens=8)
@@ -87,7 +87,7 @@ def test_sampled_logprobs_are_the_learners_before_and_after_an_update(
 ):
     learner = begun(folders[family], dtype)
     for _ in range(2):
-        episodes = played(learner)
+        episodes = sampled_episodes(learner)
         scores = compute_logprobs(learner.model, None, episodes, pad_id=0, estimator=KLEstimator.exact)
         apart_N = (scores.logprobs_N - scores.sampled_logprobs_N).abs()
         assert scores.logprobs_N.dtype == torch.float32
@@ -103,7 +103,7 @@ def test_policy_and_reference_are_one_function_before_the_first_update(
     folders: dict[str, Path], family: str, dtype: Precision
 ):
     learner = begun(folders[family], dtype)
-    samples = as_samples(played(learner))
+    samples = as_samples(sampled_episodes(learner))
     assert learner.update(samples).kl["t2"] == pytest.approx(0, abs=1e-5)
     assert learner.update(samples).kl["t2"] > 1e-4
 
@@ -111,7 +111,7 @@ def test_policy_and_reference_are_one_function_before_the_first_update(
 @FAMILY
 def test_a_gradient_in_bfloat16_points_where_float32s_does(folders: dict[str, Path], family: str):
     exact, rounded = (begun(folders[family], dtype) for dtype in Precision)
-    samples = as_samples(played(exact))
+    samples = as_samples(sampled_episodes(exact))
     one, other = gradient(exact, samples), gradient(rounded, samples)
     assert other.dtype == torch.float32
     # Products are rounded by 2^-9 of logits of up to ten; on weights of a real size 200 steps agree to 0.999 (below).
@@ -125,7 +125,7 @@ def test_saved_weights_come_back_and_transformers_reads_them(
     folders: dict[str, Path], family: str, dtype: Precision, tmp_path: Path
 ):
     learner = begun(folders[family], dtype)
-    learner.update(as_samples(played(learner)))
+    learner.update(as_samples(sampled_episodes(learner)))
     learner.save(tmp_path)
     trained, sampled = weights(learner), {name: w.clone() for name, w in learner.model.state_dict().items()}
     again = built(folders[family], dtype)
@@ -143,7 +143,7 @@ def test_a_resumed_learner_steps_exactly_as_one_that_was_never_interrupted(
     folders: dict[str, Path], family: str, dtype: Precision, tmp_path: Path
 ):
     learner = begun(folders[family], dtype, rate=1e-4)
-    samples = as_samples(played(learner))
+    samples = as_samples(sampled_episodes(learner))
     learner.update(samples)
     learner.save_state(tmp_path)
     resumed = begun(folders[family], dtype, rate=1e-4)
@@ -157,7 +157,7 @@ def test_a_resumed_learner_steps_exactly_as_one_that_was_never_interrupted(
 @FAMILY
 def test_borders_of_micro_batches_change_nothing(folders: dict[str, Path], family: str, dtype: Precision):
     whole, parts = (begun(folders[family], dtype, batch_tokens=size) for size in (16_384, 200))
-    samples = as_samples(played(whole))
+    samples = as_samples(sampled_episodes(whole))
     for learner in (whole, parts):  # so that the KL is not zero
         learner.update(samples)
     parts._weights().load(whole._weights().state_dict())
@@ -168,7 +168,7 @@ def test_borders_of_micro_batches_change_nothing(folders: dict[str, Path], famil
 
 def test_tied_embeddings_stay_tied_in_bfloat16(folders: dict[str, Path]):
     learner = begun(folders["qwen2"], Precision.bfloat16)
-    learner.update(as_samples(played(learner)))
+    learner.update(as_samples(sampled_episodes(learner)))
     named = learner.model.state_dict()
     embeddings, head = named["model.embed_tokens.weight"], named["lm_head.weight"]
     assert head.dtype == torch.float32
@@ -179,7 +179,7 @@ def test_tied_embeddings_stay_tied_in_bfloat16(folders: dict[str, Path]):
 
 def test_an_evaluation_in_bfloat16_holds_no_float32_weights_but_the_heads(folders: dict[str, Path]):
     learner = begun(folders["llama"], Precision.bfloat16)
-    learner.update(as_samples(played(learner)))
+    learner.update(as_samples(sampled_episodes(learner)))
     learner.end()
     assert learner._masters is None
     wide = {name for name, weight in learner.model.named_parameters() if weight.dtype != torch.bfloat16}
@@ -189,7 +189,7 @@ def test_an_evaluation_in_bfloat16_holds_no_float32_weights_but_the_heads(folder
 def displacement(folder: Path, dtype: Precision) -> torch.Tensor:
     """What 200 steps at the paper's rate do to the weights, in one vector."""
     learner = begun(folder, dtype, rate=5e-6)
-    samples = as_samples(played(begun(folder, Precision.float32)), kl=0.01)
+    samples = as_samples(sampled_episodes(begun(folder, Precision.float32)), kl=0.01)
     before = vector(learner)
     for _ in range(200):
         learner.update(samples)

@@ -42,12 +42,12 @@ def test_opening_and_bridges_are_the_rendered_conversation(learner: Transformers
 
 
 def test_greedy_replies_are_those_of_transformers(learner: TransformersPolicy):
-    asked = [
+    requests = [
         Request(learner.prompt_ids(prompt), 0, prompt, 0, 0)
         for prompt in ("What is 2 + 2?", "Name a colour of the sky.")
     ]
-    replies = learner.generate(asked, SamplingParams(temperature=0.0, max_tokens=16))
-    for request, reply in zip(asked, replies, strict=True):
+    replies = learner.generate(requests, SamplingParams(temperature=0.0, max_tokens=16))
+    for request, reply in zip(requests, replies, strict=True):
         prompt = torch.tensor([request.token_ids])
         theirs = learner.model.generate(  # pyright: ignore[reportCallIssue]
             prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=16
@@ -91,11 +91,17 @@ def test_one_update_moves_the_float32_weights_by_its_rate_lowers_the_loss_and_le
 def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     learner: TransformersPolicy, shared_data: Path, tmp_path: Path
 ):
-    """Folders hold texts and token counts, no ids: three of the conversations are played again for those."""
-    asked = ["method=base", "task=math", "task.source=local", f"task.path={shared_data / 'math'}", "task.num_test=8"]
-    asked += ["model=transformers", f"model.path={FOLDER}", "model.device=cpu", "model.max_tokens=128"]
-    asked += ["tracking=none", f"results={tmp_path}"]
-    done = subprocess.run([sys.executable, "bench/run.py", *asked], cwd=ROOT, capture_output=True, text=True)
+    """Folders hold texts and token counts, no ids: three of the conversations are sampled again for those."""
+    overrides = [
+        "method=base",
+        "task=math",
+        "task.source=local",
+        f"task.path={shared_data / 'math'}",
+        "task.num_test=8",
+    ]
+    overrides += ["model=transformers", f"model.path={FOLDER}", "model.device=cpu", "model.max_tokens=128"]
+    overrides += ["tracking=none", f"results={tmp_path}"]
+    done = subprocess.run([sys.executable, "bench/run.py", *overrides], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (run,) = find_runs(tmp_path)
     manifest, rows = run.manifest("greedy"), load_episodes(tmp_path).set_index("problem_id")
@@ -106,7 +112,7 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     stored = {row["problem_id"]: row for row in read_transcripts(run.path / "greedy" / "transcripts.jsonl.gz")}
     assert stored.keys() == set(rows.index)
 
-    task = compose_plan(asked).experiment.task
+    task = compose_plan(overrides).experiment.task
     again = RolloutWorker(task, EqualsGold(), seed=0).rollout(
         learner,
         task.problems("test")[:3],

@@ -58,8 +58,8 @@ def test_checkpoints_are_compared_by_the_stages_summed_reward_with_its_bonus(tmp
     assert stage2["train/reward"].tolist() == pytest.approx((plain + 10 * accuracy_gained).tolist())
     assert accuracy_gained.abs().max() > 0
     for stage in ("stage1", "stage2"):
-        window = log[log["stage"] == stage]  # of two steps, and the stage's only one
-        assert window["selection/mean_reward"].dropna().tolist() == pytest.approx([window["train/reward"].mean()])
+        steps = log[log["stage"] == stage]  # of two steps, and the stage's only one
+        assert steps["selection/mean_reward"].dropna().tolist() == pytest.approx([steps["train/reward"].mean()])
 
 
 def test_a_baseline_without_noise_of_the_past_changes_weights_and_no_reward(tmp_path: Path):
@@ -83,8 +83,8 @@ def test_a_baseline_without_noise_of_the_past_changes_weights_and_no_reward(tmp_
 def test_offline_first_attempts_are_paid_for_by_those_that_stage_two_does_not_sample(fraction: float, tmp_path: Path):
     budgets = {}
     for method, override in (("score", "score"), ("score_wo_online_turn1", f"method.offline_fraction={fraction}")):
-        asked = [] if method == "score" else [override]
-        conduct(scripted(tmp_path / method, f"method={method}", *asked))
+        overrides = [] if method == "score" else [override]
+        conduct(scripted(tmp_path / method, f"method={method}", *overrides))
         budgets[method] = find_runs(tmp_path / method)[0].manifest("greedy").usage
     plain, offline = budgets["score"], budgets["score_wo_online_turn1"]
     assert offline["updates"] == plain["updates"]

@@ -52,8 +52,8 @@ def test_a_tokenizer_without_chat_template_is_refused_with_the_cure(tmp_path):
 
 def test_the_plain_template_separates_turns_by_blank_lines(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(save_tiny_model(tmp_path, chat=False))
-    template = make_renderer(tokenizer, TemplateKind.plain, stop_ids=frozenset())
-    ids = [*template.prompt_ids("Two?"), *tokenizer.encode("2"), *template.bridge("Sure?", turn_ended=False)]
+    renderer = make_renderer(tokenizer, TemplateKind.plain, stop_ids=frozenset())
+    ids = [*renderer.prompt_ids("Two?"), *tokenizer.encode("2"), *renderer.bridge("Sure?", turn_ended=False)]
     assert tokenizer.decode(ids) == "<|bos|>Two?\n\n2<|end|>\n\nSure?\n\n"
 
 
@@ -70,10 +70,10 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path):
 @pytest.mark.parametrize("kind", PLAYABLE)
 def test_a_conversation_is_to_the_token_what_each_familys_template_renders(kind: str):
     tokenizer = tokenizer_with(PLAYABLE[kind])
-    template = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
-    messages, ids = [{"role": "user", "content": "2 + 2?"}], template.prompt_ids("2 + 2?")
+    renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
+    messages, ids = [{"role": "user", "content": "2 + 2?"}], renderer.prompt_ids("2 + 2?")
     for reply in ("It is 5.", "No: 4.", "<b>4</b>\n```python\n4\n```"):
-        ids += (*encode(tokenizer, reply), *template.bridge("Sure?", turn_ended=False))
+        ids += (*encode(tokenizer, reply), *renderer.bridge("Sure?", turn_ended=False))
         messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": "Sure?"}]
     assert list(ids) == rendered(tokenizer, messages)
 
@@ -111,8 +111,8 @@ def test_whatever_else_a_template_does_to_a_reply_is_refused(rewritten: str):
 @pytest.mark.parametrize("kind", ["Llama-3.2", "Gemma-2"])
 def test_white_space_that_a_template_trims_stays_as_it_was_sampled_and_moves_no_bridge(kind: str):
     tokenizer = tokenizer_with(PLAYABLE[kind])
-    template = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
-    ids = (*template.prompt_ids("2?"), *encode(tokenizer, "\n 2 \n\n"), *template.bridge("Sure?", turn_ended=False))
+    renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
+    ids = (*renderer.prompt_ids("2?"), *encode(tokenizer, "\n 2 \n\n"), *renderer.bridge("Sure?", turn_ended=False))
     messages = [_user("2?"), {"role": "assistant", "content": "\n 2 \n\n"}, _user("Sure?")]
     trimmed = str(tokenizer.decode(rendered(tokenizer, messages)))
     assert str(tokenizer.decode(list(ids))).replace("\n 2 \n\n", "2") == trimmed
@@ -120,12 +120,12 @@ def test_white_space_that_a_template_trims_stays_as_it_was_sampled_and_moves_no_
 
 def test_a_template_that_inserts_todays_date_gets_a_fixed_one_that_is_recorded():
     tokenizer = tokenizer_with(PLAYABLE["Llama-3.2"])
-    template = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
-    assert "Today is 26 Jul 2024." in str(tokenizer.decode(list(template.prompt_ids("2?"))))
-    assert template.description["date"] == "2024-07-26"
+    renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
+    assert "Today is 26 Jul 2024." in str(tokenizer.decode(list(renderer.prompt_ids("2?"))))
+    assert renderer.description["date"] == "2024-07-26"
     undated = make_renderer(tokenizer_with(PLAYABLE["Qwen2.5"]), TemplateKind.auto, stop_ids=frozenset())
     assert "date" not in undated.description
-    assert undated.description["sha256"] != template.description["sha256"]
+    assert undated.description["sha256"] != renderer.description["sha256"]
 
 
 def test_a_template_that_ends_replies_with_ordinary_text_is_refused():
@@ -140,7 +140,7 @@ def test_a_template_that_raises_is_refused_with_what_it_said():
         make_renderer(tokenizer_with(chat), TemplateKind.auto, stop_ids=frozenset())
 
 
-# Of the templates that TRL ships: families whose turns stay as they were said, and some that rewrite earlier ones.
+# Of the templates that TRL ships: families whose turns stay as they were sampled, and some that rewrite earlier ones.
 GROWING = {"cohere", "cohere2", "gemma", "gemma3", "gemma4", "lfm2", "llama3", "llama3_1", "llama3_2", "phi3", "phi3_5"}
 GROWING |= {"qwen2_5", "qwen2_5_vl", "qwen3_instruct_2507", "qwen3_vl"}
 REWRITING = {"deepseek_r1_distill", "deepseekv3", "glm4moe", "gptoss", "nemotron_3_nano", "qwen3", "qwen3_6"}
@@ -148,22 +148,22 @@ REWRITING = {"deepseek_r1_distill", "deepseekv3", "glm4moe", "gptoss", "nemotron
 
 def test_templates_that_trl_ships_are_played_to_the_token_or_refused():
     shipped = pytest.importorskip("trl.chat_template_utils")
-    played, refused = set(), {}
+    supported, refused = set(), {}
     for file in sorted((Path(shipped.__file__).parent / "chat_templates").glob("*.jinja")):
         tokenizer = tokenizer_with(file.read_text(encoding="utf-8"))
         try:
-            template = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
+            renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
         except ValueError as error:
             refused[file.stem] = str(error)
             continue
         messages = [_user("2?")]
-        ids = list(template.prompt_ids("2?"))
+        ids = list(renderer.prompt_ids("2?"))
         for reply in ("4", "It is 5."):
             messages += [{"role": "assistant", "content": reply}, _user("Sure?")]
-            ids += [*encode(tokenizer, reply), *template.bridge("Sure?", turn_ended=False)]
+            ids += [*encode(tokenizer, reply), *renderer.bridge("Sure?", turn_ended=False)]
         assert ids == rendered(tokenizer, messages), file.name
-        played.add(file.stem)
+        supported.add(file.stem)
     assert not GROWING & refused.keys()
-    assert not REWRITING & played
-    assert played
+    assert not REWRITING & supported
+    assert supported
     assert all("model.template=plain" in reason for reason in refused.values())

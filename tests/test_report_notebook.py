@@ -27,6 +27,6 @@ def test_the_notebook_shows_the_table_and_the_figure(tmp_path: Path, monkeypatch
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    shown = [output.get("data", {}) for output in outputs]
-    assert any("SCoRe" in data.get("text/plain", "") for data in shown)
-    assert any("image/png" in data for data in shown)
+    displayed = [output.get("data", {}) for output in outputs]
+    assert any("SCoRe" in data.get("text/plain", "") for data in displayed)
+    assert any("image/png" in data for data in displayed)

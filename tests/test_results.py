@@ -240,5 +240,5 @@ def test_a_column_has_one_type_whatever_it_holds_so_that_files_can_be_joined(tmp
 def test_every_fact_of_a_row_has_a_column():
     recorded = attempt(correct=True)
     recorded = replace(recorded, completion=replace(recorded.completion, recorded=True))
-    told = replace(episode((1, 1, 0)), replies=(recorded, recorded, attempt(correct=False)))
-    assert rows_of([told], num_attempts=3).to_pylist() == [episode_row(told)]
+    with_recorded = replace(episode((1, 1, 0)), replies=(recorded, recorded, attempt(correct=False)))
+    assert rows_of([with_recorded], num_attempts=3).to_pylist() == [episode_row(with_recorded)]

@@ -28,11 +28,11 @@ class Killed(BaseException):
     """Stands for SIGKILL."""
 
 
-def plan(folder: Path, method: str) -> RunSpec:
-    asked = ["tracking=none", "task.num_train=40", "task.num_test=4", "training.sft.samples_per_problem=3"]
-    asked += ["training.sft.batch_size=4", "training.sft.checkpoint_every=2", "training.sft.probe_every=3"]
-    asked += ["training.sft.probe_problems=4", "training.rl.num_steps=4", "training.rl.problems_per_step=2"]
-    return compose_plan([f"method={method}", "training.rl.checkpoint_every=2", f"results={folder}", *asked])
+def spec(folder: Path, method: str) -> RunSpec:
+    overrides = ["tracking=none", "task.num_train=40", "task.num_test=4", "training.sft.samples_per_problem=3"]
+    overrides += ["training.sft.batch_size=4", "training.sft.checkpoint_every=2", "training.sft.probe_every=3"]
+    overrides += ["training.sft.probe_problems=4", "training.rl.num_steps=4", "training.rl.problems_per_step=2"]
+    return compose_plan([f"method={method}", "training.rl.checkpoint_every=2", f"results={folder}", *overrides])
 
 
 def outcome(folder: Path) -> tuple[Any, ...]:
@@ -62,14 +62,14 @@ def test_killed_in_any_phase_imitation_ends_with_the_same_weights_log_and_rows(
 
     for phase, (owner, name) in PHASES.items():
         monkeypatch.setattr(owner, name, watched(phase, getattr(owner, name)))
-    conduct(plan(tmp_path / "whole", method))
+    conduct(spec(tmp_path / "whole", method))
     totals = dict(calls)
     assert all(totals.values())
     for phase, total in totals.items():
         calls[phase], die[phase] = 0, 1 + total // 2
         folder = tmp_path / phase.replace(" ", "_")
         with pytest.raises(Killed):
-            conduct(plan(folder, method))
+            conduct(spec(folder, method))
         die[phase] = -1
-        conduct(plan(folder, method))
+        conduct(spec(folder, method))
         assert outcome(folder) == outcome(tmp_path / "whole"), phase

@@ -7,7 +7,7 @@ import pytest
 from bench.episode import ATTEMPT, Dialogue, Problem, Reflection, SamplingParams, Turn, Verdict
 from bench.methods.pair_sft import with_second_attempt
 from bench.models.policy import TransformersPolicy
-from bench.models.replay import Replay, read_recording
+from bench.models.replay import ReplaySampler, read_recording
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker, Usage, request_seed
 from bench.runs.records import episode_row
@@ -215,7 +215,7 @@ def test_recorded_attempts_are_played_in_turn(tmp_path):
         '{"problem_id": "one", "attempts": ["no", "uno"]}\n{"problem_id": "two", "attempts": ["dos", ""]}\n'
     )
     episodes = worker().rollout(
-        Replay(path, str), PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x"
+        ReplaySampler(path, str), PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x"
     )
     assert [episode.rewards for episode in episodes] == [(0.0, 1.0), (1.0, 0.0)]
 
@@ -223,7 +223,7 @@ def test_recorded_attempts_are_played_in_turn(tmp_path):
 def test_a_recording_that_lacks_problems_or_attempts_is_refused(tmp_path):
     path = tmp_path / "recording.jsonl"
     path.write_text('{"problem_id": "one", "attempts": ["no", "uno"]}\n')
-    recording = Replay(path, str)
+    recording = ReplaySampler(path, str)
     with pytest.raises(ValueError, match=r"no attempts for 1 of 2 problems, first two"):
         recording.check_can_play({"one": "", "two": ""}, said=["Again?"], max_tokens=1, key="")
     with pytest.raises(ValueError, match="fewer than 3 attempts for one"):
@@ -250,7 +250,7 @@ def test_a_recordings_own_labels_are_kept_and_grade_nothing(tmp_path):
     path = tmp_path / "recording.jsonl"
     path.write_text('{"problem_id": "one", "attempts": ["no", "uno"], "passed": [true, true]}\n')
     (episode,) = worker().rollout(
-        Replay(path, str), PROBLEMS[:1], next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x"
+        ReplaySampler(path, str), PROBLEMS[:1], next_turn=ask_again, num_attempts=2, sampling=SAMPLING, seed_key="x"
     )
     assert [attempt.completion.recorded for attempt in episode.attempts] == [True, True]
     assert episode.rewards == (0.0, 1.0)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import wandb
 
+from bench.runs.progress import Progress
 from bench.runs.records import to_read, transcript_row
-from bench.runs.tracking import Progress, Tracker, WandbMirror, open_wandb
+from bench.runs.tracker import Tracker
+from bench.runs.tracking import WandbMirror, open_wandb
 from tests.made_episodes import episode
 
 

@@ -32,8 +32,8 @@ PROBLEMS = [Problem(str(number), f"What is {number}?", "right") for number in ra
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, and the weights that it met."""
+class Sampled:
+    """A request, and the weights that replied to it."""
 
     weights: int
     request: Request
@@ -45,12 +45,12 @@ class Counting(Scripted):
     def __init__(self, answer: Callable[[int, Request], str] = lambda *_: "right") -> None:
         super().__init__(["unused"])
         self.weights = 0
-        self.asked: list[Asked] = []
+        self.requests: list[Sampled] = []
         self.updates: list[tuple[int, list[TrainingSample]]] = []  # the weights before each, and what it learned from
         self._answer = answer
 
     def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002
-        self.asked += [Asked(self.weights, request) for request in requests]
+        self.requests += [Sampled(self.weights, request) for request in requests]
         texts = [self._answer(self.weights, request) for request in requests]
         return [Completion(text, tuple(map(ord, text)), (0.0,) * len(text), truncated=False) for text in texts]
 
@@ -156,7 +156,7 @@ def test_star_samples_each_iteration_from_the_newest_weights_and_fits_the_base_m
     config = compose_plan(["method=star", "training=paper", *budget]).experiment.training
     trained(run, policy, method.stages(cast(Task, Riddles(PROBLEMS)), config), *budget)
     # Both attempts at the six problems, in each of the iterations.
-    sampled_from = [asked.weights for asked in policy.asked]
+    sampled_from = [sampled.weights for sampled in policy.requests]
     assert sampled_from == 12 * [0] + 12 * [3] + 12 * [6 if continued else 3]
     assert [weights for weights, _ in policy.updates] == (list(range(9)) if continued else 3 * [0, 1, 2])
 
@@ -179,25 +179,25 @@ def test_stages_of_one_name_and_starts_from_no_earlier_stage_are_refused():
 
 
 def counted(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[RunSpec, Counting]:
-    """A plan whose model is a counting policy, right at every other request."""
-    plan = scripted(folder, *overrides)
-    gold = {problem.id: problem.gold for split in ("train", "test") for problem in plan.experiment.task.problems(split)}
+    """A run whose model is a counting policy, right at every other request."""
+    spec = scripted(folder, *overrides)
+    gold = {problem.id: problem.gold for split in ("train", "test") for problem in spec.experiment.task.problems(split)}
     form = "Final Answer: The final answer is ${}$. I hope it is correct."
     policy = Counting(lambda _, request: form.format(gold[request.problem_id] if request.seed % 2 else "no number"))
-    monkeypatch.setattr(type(plan.experiment.model), "build", lambda *_: policy)
-    return plan, policy
+    monkeypatch.setattr(type(spec.experiment.model), "build", lambda *_: policy)
+    return spec, policy
 
 
 def test_an_evaluation_added_later_measures_the_trained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    asked = ["method=multi_turn_rl", "training.rl.selection=last"]
-    plan, policy = counted(tmp_path, monkeypatch, *asked)
-    conduct(plan)
+    overrides = ["method=multi_turn_rl", "training.rl.selection=last"]
+    spec, policy = counted(tmp_path, monkeypatch, *overrides)
+    conduct(spec)
     assert policy.weights == 4
-    later, fresh = counted(tmp_path, monkeypatch, *asked, "evaluation=[greedy,ten_attempts]")
+    later, fresh = counted(tmp_path, monkeypatch, *overrides, "evaluation=[greedy,ten_attempts]")
     conduct(later)
     assert find_runs(tmp_path)[0].evaluations() == ("greedy", "ten_attempts")
     assert not fresh.updates
-    assert {asked.weights for asked in fresh.asked} == {4}
+    assert {sampled.weights for sampled in fresh.requests} == {4}
 
 
 @pytest.mark.parametrize("method", ["multi_turn_rl", "star_plus"])
@@ -206,10 +206,10 @@ def test_another_seed_trains_on_other_samples_in_another_order_and_the_same_seed
 ):
     seen = []
     for folder, seed in (("one", 0), ("again", 0), ("other", 1)):
-        plan, policy = counted(tmp_path / folder, monkeypatch, f"method={method}", f"seed={seed}", "task.num_train=12")
-        conduct(plan)
-        asked = [each.request for each in policy.asked if each.request.problem_id in train_ids(plan)]
-        seen.append(({request.seed for request in asked}, policy.problems_of_updates()))
+        spec, policy = counted(tmp_path / folder, monkeypatch, f"method={method}", f"seed={seed}", "task.num_train=12")
+        conduct(spec)
+        requests = [each.request for each in policy.requests if each.request.problem_id in train_ids(spec)]
+        seen.append(({request.seed for request in requests}, policy.problems_of_updates()))
     (samples, order), again, (other_samples, other_order) = seen
     assert (samples, order) == again
     assert len(samples) > 10
@@ -217,5 +217,5 @@ def test_another_seed_trains_on_other_samples_in_another_order_and_the_same_seed
     assert order != other_order
 
 
-def train_ids(plan: RunSpec) -> set[str]:
-    return {problem.id for problem in plan.experiment.task.problems("train")}
+def train_ids(spec: RunSpec) -> set[str]:
+    return {problem.id for problem in spec.experiment.task.problems("train")}

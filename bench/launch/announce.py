@@ -16,17 +16,17 @@ _MOST_NAMED = 4  # values of one kind that are named; more are counted
 
 
 def opening(
-    plans: Sequence[RunSpec], unfinished: Sequence[RunSpec], slots: Slots | None, *, launcher: str = ""
+    specs: Sequence[RunSpec], unfinished: Sequence[RunSpec], slots: Slots | None, *, launcher: str = ""
 ) -> list[str]:
     """What is planned, where it goes, how much of it at once, and how long it may take; `slots` of this machine."""
-    results = plans[0].experiment.results
-    keys = [plan.key for plan in plans]
-    finished = len(plans) - len(unfinished)
-    before = f"; {finished} of {len(plans)} runs were finished before" if finished else ""
-    lines = [f"{_count(len(plans), 'run')} planned: {_what(keys)}{before}", f"results go to {results}/runs"]
+    results = specs[0].experiment.results
+    keys = [spec.key for spec in specs]
+    finished = len(specs) - len(unfinished)
+    before = f"; {finished} of {len(specs)} runs were finished before" if finished else ""
+    lines = [f"{_count(len(specs), 'run')} planned: {_what(keys)}{before}", f"results go to {results}/runs"]
     if not unfinished:
         return lines
-    lines += dict.fromkeys(f"note: {told}" for plan in unfinished if (told := plan.budget_missed()))
+    lines += dict.fromkeys(f"note: {told}" for spec in unfinished if (told := spec.budget_missed()))
     if slots is None:
         return [*lines, f"jobs go to {launcher.rpartition('.')[2]}; its logs lie in {results}/sweeps/logs"]
     where = f"GPU {', '.join(gpu for gpu in slots.gpus if gpu is not None)}" if slots.gpus else "the CPU"
@@ -36,13 +36,13 @@ def opening(
     return lines
 
 
-def closing(plans: Sequence[RunSpec], failures: Sequence[str], *, seconds: float, command: str) -> list[str]:
+def closing(specs: Sequence[RunSpec], failures: Sequence[str], *, seconds: float, command: str) -> list[str]:
     """What to do next: `failures` is a line for each failed run, `command` what to call for another try."""
-    results = Path(plans[0].experiment.results)
-    done = [plan for plan in plans if plan.is_finished]
-    lines = [f"{len(done)} of {_count(len(plans), 'run')} done after {spoken(seconds)}"]
+    results = Path(specs[0].experiment.results)
+    done = [spec for spec in specs if spec.is_finished]
+    lines = [f"{len(done)} of {_count(len(specs), 'run')} done after {spoken(seconds)}"]
     lines += [f"failed: {failure}" for failure in failures]
-    if failures and (smaller := _smaller_batches(plans)):
+    if failures and (smaller := _smaller_batches(specs)):
         lines.append(f"go on with smaller batches:   {command} {smaller}")
     elif failures:
         lines.append(f"try the failed ones again:    {command}")
@@ -58,12 +58,12 @@ def closing(plans: Sequence[RunSpec], failures: Sequence[str], *, seconds: float
     return lines
 
 
-def _smaller_batches(plans: Sequence[RunSpec]) -> str:
+def _smaller_batches(specs: Sequence[RunSpec]) -> str:
     """Half the batches of the first run that died of its GPU's full memory, as overrides; "" if none did."""
-    for plan in plans:
-        failure = plan.failure_file
+    for spec in specs:
+        failure = spec.failure_file
         if failure.exists() and ran_out_of_gpu(failure.read_text(encoding="utf-8")):
-            return " ".join(f"model.{key}={max(1, getattr(plan.experiment.model, key) // 2)}" for key in BATCHES)
+            return " ".join(f"model.{key}={max(1, getattr(spec.experiment.model, key) // 2)}" for key in BATCHES)
     return ""
 
 
@@ -83,7 +83,7 @@ def _what(keys: Sequence[RunKey]) -> str:
 
 
 def _time(unfinished: Sequence[RunSpec], slots: Slots) -> str:
-    earlier = [seconds_of_earlier(plan) for plan in unfinished]
+    earlier = [seconds_of_earlier(spec) for spec in unfinished]
     known = [seconds for seconds in earlier if seconds is not None]
     if not known:
         return "an estimate follows once the first steps have shown the pace"

@@ -24,7 +24,9 @@ from bench.evaluation import Evaluation
 from bench.experiment import Experiment, RunSpec
 from bench.launch.command_line import CONF, check_name, composed, one_line
 from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
-from bench.models.config import Replay, Scripted, Transformers
+from bench.models.config import Transformers
+from bench.models.replay import Replay
+from bench.models.scripted import Scripted
 from bench.runs.folder import RunKey
 from bench.tasks.humaneval import HumanEval
 from bench.tasks.math import Math

@@ -62,15 +62,15 @@ def check_cluster(launcher: str) -> None:
 def conduct_job(config: DictConfig) -> str:
     """In the job: run it now. Returns what went wrong, empty where nothing did."""
     try:
-        plan = plan_of(config)
-        plan.check()
+        spec = plan_of(config)
+        spec.check()
     except ValueError as error:
         return str(error)
-    return "" if plan.is_finished or not run_all([plan], slots_for([plan], jobs=1)) else failure_of(plan)
+    return "" if spec.is_finished or not run_all([spec], slots_for([spec], jobs=1)) else failure_of(spec)
 
 
-def failure_of(plan: RunSpec) -> str:
-    return f"{plan.key} (why: {plan.failure_file})"
+def failure_of(spec: RunSpec) -> str:
+    return f"{spec.key} (why: {spec.failure_file})"
 
 
 def _died(returned: object) -> str:

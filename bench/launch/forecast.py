@@ -1,4 +1,4 @@
-"""How long a sweep will still take: from the pace of each kind of work, in its own runs and in earlier ones."""
+"""How long a sweep will still take: the work that is planned, at the pace of its own runs and of earlier ones."""
 
 from __future__ import annotations
 
@@ -6,58 +6,53 @@ import heapq
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from bench.experiment import RunSpec
+from bench.runs.fingerprints import claimed, differences
 from bench.runs.folder import RunKey
 from bench.status import Status, Work
+from bench.training.values_read import planned_stages
+from bench.training.work_left import planned_work
 
-_OF_ONE_RUN = ("seed", "jobs", "results", "grading", "tracking")  # what runs of one kind may differ in
-
-# Where a kind of work has not been seen: which others stand for it, and by what factor, the best first.
-_STAND_INS: Mapping[Work, tuple[tuple[tuple[Work, ...], float], ...]] = {
-    Work.step: (((Work.sample, Work.learn), 1), ((Work.sample,), 2), ((Work.evaluate,), 2)),
-    Work.sample: (((Work.step,), 0.5), ((Work.evaluate,), 1)),
-    Work.learn: (((Work.step,), 0.5), ((Work.sample,), 1), ((Work.evaluate,), 1)),
-    Work.evaluate: (((Work.sample,), 1), ((Work.step,), 0.5)),
+# What stands for a kind of work that has not been seen, the best first.
+_STAND_INS: Mapping[Work, Sequence[Work]] = {
+    Work.step: (Work.sample, Work.evaluate),
+    Work.sample: (Work.step, Work.evaluate),
+    Work.learn: (Work.step, Work.sample, Work.evaluate),
+    Work.evaluate: (Work.sample, Work.step),
 }
+_COST = {
+    Work.step: 2,
+    Work.sample: 1,
+    Work.learn: 1,
+    Work.evaluate: 1,
+}  # relative, roughly: a step both samples and learns
 
 
+@dataclass
 class _Paces:
     """Seconds and pieces of each kind of work, summed."""
 
-    def __init__(self) -> None:
-        self._seconds: Counter[Work] = Counter()
-        self._pieces: Counter[Work] = Counter()
+    seconds: Counter[Work] = field(default_factory=Counter)
+    pieces: Counter[Work] = field(default_factory=Counter)
 
     def add(self, work: Work, seconds: float, pieces: int) -> None:
-        self._seconds[work] += seconds  # pyright: ignore[reportArgumentType]  a Counter adds floats as well
-        self._pieces[work] += pieces
-
-    def get(self, work: Work) -> float | None:
-        """Seconds per piece."""
-        return self._seconds[work] / self._pieces[work] if self._pieces[work] else None
+        self.seconds[work] += seconds  # pyright: ignore[reportArgumentType]  a Counter adds floats as well
+        self.pieces[work] += pieces
 
 
 @dataclass
 class _Running:
-    plan: RunSpec
+    spec: RunSpec
     began: float
     heard: float  # when it last spoke
-    status: Status | None = None
-    counts: bool = False  # whether it has begun what can be counted
-    done: Counter[Work] = field(default_factory=Counter)
+    status: Status | None = None  # the latest that counts something
     paces: _Paces = field(default_factory=_Paces)
-
-    @property
-    def work(self) -> dict[Work, int]:
-        """Of the whole run, as far as it is known."""
-        assert self.status is not None
-        return {work: self.done[work] + self.status.left.get(work, 0) for work in Work}
 
 
 @dataclass
@@ -65,175 +60,137 @@ class Forecast:
     """Knows what every experiment of a sweep has cost or costs, and says how long the others will take."""
 
     places: int
-    clock: Any = time.monotonic
+    clock: Callable[[], float] = time.monotonic
     _running: dict[RunKey, _Running] = field(default_factory=dict)
-    _finished: list[tuple[RunSpec, float]] = field(default_factory=list)
-    _paces: dict[tuple[str, ...], _Paces] = field(default_factory=dict)
-    _works: dict[tuple[str, ...], dict[Work, int]] = field(default_factory=dict)  # pieces of a whole run, the newest
+    _paces: dict[tuple[str, ...], _Paces] = field(default_factory=dict)  # by whom to judge by (`_tables`)
+    _to_evaluate: dict[str, int] = field(default_factory=dict)  # conversations by task, as runs have said
     _startups: list[float] = field(default_factory=list)  # seconds before anything could be counted
     _endings: list[float] = field(default_factory=list)  # seconds after everything was counted
-    _recalled: dict[tuple[str, ...], _Paces] = field(default_factory=dict)  # of earlier runs, by results, task, model
 
-    def start(self, plan: RunSpec) -> None:
-        self._running[plan.key] = _Running(plan, self.clock(), self.clock())
+    def start(self, spec: RunSpec) -> None:
+        self._running[spec.key] = _Running(spec, self.clock(), self.clock())
 
-    def tell(self, plan: RunSpec, status: Status) -> None:
-        run, now = self._running[plan.key], self.clock()
+    def tell(self, spec: RunSpec, status: Status) -> None:
+        run, now = self._running[spec.key], self.clock()
         before, seconds = run.status, now - run.heard
-        run.status = status
-        if not run.counts:
-            if status.work is not None:
-                run.counts, run.heard = True, now
-                self._startups.append(now - run.began)
+        if before is None and status.work is None:
             return
-        run.heard = now
-        assert before is not None
+        run.status, run.heard = status, now
+        if before is None:
+            self._startups.append(now - run.began)
+            self._to_evaluate[spec.key.task] = status.left.get(Work.evaluate, 0)
         # What passes between two phases (weights are saved, files written) belongs to the one that ends.
-        if (work := before.work) is not None:
+        elif (work := before.work) is not None:
             same = status.phase == before.phase
             pieces = max(0, before.left.get(work, 0) - status.left.get(work, 0)) if same else 0
-            run.done[work] += pieces
-            for paces in (run.paces, *(self._paces.setdefault(kind, _Paces()) for kind in _kinds(plan))):
+            for paces in (run.paces, *(self._paces.setdefault(kind, _Paces()) for kind in _kinds(spec))):
                 paces.add(work, seconds, pieces)
-        self._works[_kinds(plan)[0]] = run.work
 
-    def finish(self, plan: RunSpec, *, succeeded: bool) -> None:
-        run = self._running.pop(plan.key)
+    def finish(self, spec: RunSpec, *, succeeded: bool) -> None:
+        run = self._running.pop(spec.key)
         if succeeded:
-            self._finished.append((plan, self.clock() - run.began))
             self._endings.append(self.clock() - run.heard)
 
     def seconds_left(self, waiting: Collection[RunSpec]) -> float | None:
         """Until all are done, `places` at a time; None while there is nothing to judge by."""
-        left = [self._left(run) for run in self._running.values()]
-        to_come = [self._whole(plan) for plan in waiting]
-        known = [seconds for seconds in (*left, *to_come) if seconds is not None]
-        if len(known) < len(left) + len(to_come):
+        running = [seconds for run in self._running.values() if (seconds := self._left(run)) is not None]
+        to_come = [seconds for spec in waiting if (seconds := self._whole(spec)) is not None]
+        if len(running) + len(to_come) < len(self._running) + len(waiting):
             return None
-        return makespan([seconds or 0.0 for seconds in left], [seconds or 0.0 for seconds in to_come], self.places)
+        return makespan(running, to_come, self.places)
 
     def _left(self, run: _Running) -> float | None:
-        if run.counts and run.status is not None:
-            seconds = self._seconds(run.plan, run.status.left, own=run.paces)
-            return None if seconds is None else max(0.0, seconds + _mean(self._endings) - (self.clock() - run.heard))
-        whole = self._whole(run.plan)
-        return None if whole is None else max(0.0, whole - (self.clock() - run.began))
+        if run.status is None:
+            seconds, since = self._whole(run.spec), run.began
+        else:
+            seconds, since = self._seconds(run.spec, run.status.left, own=run.paces), run.heard
+            seconds = None if seconds is None else seconds + _mean(self._endings)
+        return None if seconds is None else max(0.0, seconds - (self.clock() - since))
 
-    def _whole(self, plan: RunSpec) -> float | None:
-        same = [seconds for other, seconds in self._finished if alike(plan.config, other.config)]
-        if same:
-            return fmean(same)
-        seconds = seconds_of_earlier(plan)
+    def _whole(self, spec: RunSpec) -> float | None:
+        seconds = seconds_of_earlier(spec)
         if seconds is None:
-            seconds = self._seconds(plan, self._work(plan))
+            seconds = self._seconds(spec, self._work(spec))
         return None if seconds is None else _mean(self._startups) + seconds + _mean(self._endings)
 
-    def _work(self, plan: RunSpec) -> Mapping[Work, int] | None:
-        """Pieces of a run that has not begun. All that training is to sample counts as learned from."""
-        if (known := self._works.get(_kinds(plan)[0])) is not None:
-            return known
-        others = [works for kind, works in self._works.items() if kind[:2] == _kinds(plan)[0][:2]]
-        measured = [works[Work.evaluate] for works in others] or _rows_of_earlier(plan)
-        if not measured:
-            return None
-        rl = plan.experiment.training.rl
-        trained = rl.num_steps * rl.conversations_per_step
-        return {Work.evaluate: measured[-1], Work.step: trained if plan.trains else 0}
+    def _work(self, spec: RunSpec) -> Mapping[Work, int]:
+        """Conversations of a run that has not begun. How many a hub's task evaluates is known once a run has begun."""
+        task, training = spec.task, spec.experiment.training
+        work = Counter({Work.evaluate: self._to_evaluate.get(spec.key.task, 0)})
+        if not task.downloads:
+            each = spec.experiment.evaluations.values()
+            work[Work.evaluate] = sum(one.num_samples * len(task.problems(one.split)) for one in each)
+        for (kind, _), pieces in planned_work(planned_stages(spec.method.stages, task, training), training).items():
+            work[kind] += pieces
+        return work
 
-    def _seconds(self, plan: RunSpec, work: Mapping[Work, int] | None, *, own: _Paces | None = None) -> float | None:
+    def _seconds(self, spec: RunSpec, work: Mapping[Work, int], *, own: _Paces | None = None) -> float | None:
         """What so much work takes; None if no pace is known that could stand for it."""
-        if work is None:
-            return None
-        tables = [own] if own else []
-        tables += [self._paces[kind] for kind in _kinds(plan) if kind in self._paces]
-        tables.append(self._recall(plan))
-        seconds = [
-            pieces * pace for kind, pieces in work.items() if pieces and (pace := _pace(kind, tables)) is not None
-        ]
-        return sum(seconds) if len(seconds) == sum(pieces > 0 for pieces in work.values()) else None
-
-    def _recall(self, plan: RunSpec) -> _Paces:
-        where = (plan.experiment.results, plan.key.task, plan.key.model)
-        if where not in self._recalled:
-            self._recalled[where] = _paces_of_earlier(plan)
-        return self._recalled[where]
+        earlier = self._paces.setdefault(("earlier", spec.experiment.results, *_kinds(spec)[-1]), _Paces())
+        if not earlier.pieces:
+            _add_earlier(earlier, spec)
+        tables = [own or _Paces(), *(self._paces.get(kind, _Paces()) for kind in _kinds(spec)), earlier]
+        paces = {kind: _pace(kind, tables) for kind, pieces in work.items() if pieces}
+        known = [work[kind] * pace for kind, pace in paces.items() if pace is not None]
+        return sum(known) if paces and len(known) == len(paces) else None
 
 
 def _mean(seconds: Collection[float]) -> float:
     return fmean(seconds) if seconds else 0.0
 
 
-def _pace(work: Work, tables: Iterable[_Paces]) -> float | None:
-    tables = list(tables)
-    for works, factor in (((work,), 1), *_STAND_INS[work]):
-        each = [next((pace for table in tables if (pace := table.get(kind)) is not None), None) for kind in works]
-        if None not in each:
-            return factor * sum(pace for pace in each if pace is not None)
+def _pace(work: Work, tables: Collection[_Paces]) -> float | None:
+    """Seconds per piece, from the first table that has seen such work, or that which stands for it."""
+    for kind in (work, *_STAND_INS[work]):
+        for table in tables:
+            if table.pieces[kind]:
+                return table.seconds[kind] / table.pieces[kind] * _COST[work] / _COST[kind]
     return None
 
 
-def _kinds(plan: RunSpec) -> list[tuple[str, ...]]:
+def _kinds(spec: RunSpec) -> list[tuple[str, ...]]:
     """Whom to judge an experiment by, the most alike first."""
-    key = plan.key
-    return [(key.task, key.model, name) for name in (f"{key.method}/{key.variant}", "any")]
+    key = spec.key
+    return [(key.task, key.model, f"{key.method}/{key.variant}"), (key.task, key.model)]
 
 
-def _manifests(plan: RunSpec) -> list[dict[str, Any]]:
-    """Of the finished evaluations of this task and model in the results folder, of whatever method."""
-    found = []
-    pattern = f"*/{plan.key.task}/{plan.key.model}/*/seed*/*/manifest.json"
-    for path in (plan.results / "runs").glob(pattern):
+def _manifests(folders: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders with the manifest in each; one that is being written, or not ours, is no reason to stop."""
+    for folder in folders:
         try:
-            found.append(json.loads(path.read_text(encoding="utf-8")) | {"run": path.parent.parent})
-        except (OSError, ValueError):
-            continue  # being written, or not ours to judge: an estimate is no reason to stop
-    return found
+            yield folder, dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
 
 
-def _paces_of_earlier(plan: RunSpec) -> _Paces:
-    paces, trained = _Paces(), set[Path]()
-    for manifest in _manifests(plan):
+def _add_earlier(paces: _Paces, spec: RunSpec) -> None:
+    """What the finished evaluations of this task and model in the results folder took, of whatever method."""
+    pattern = f"*/{spec.key.task}/{spec.key.model}/*/seed*/*/manifest.json"
+    trained = set[Path]()
+    for folder, manifest in _manifests(path.parent for path in (spec.results / "runs").glob(pattern)):
         try:
             paces.add(Work.evaluate, manifest["seconds"], manifest["num_rows"])
-            if manifest["run"] not in trained and (sampled := manifest["usage"]["sampled_episodes"]):
-                trained.add(manifest["run"])
+            if folder.parent not in trained and (sampled := manifest["usage"]["sampled_episodes"]):
+                trained.add(folder.parent)
                 paces.add(Work.step, manifest["training_seconds"], sampled)
         except (KeyError, TypeError):
             continue  # another version's manifest
-    return paces
 
 
-def _rows_of_earlier(plan: RunSpec) -> list[int]:
-    """Conversations that the plan's evaluations took together, in the runs that have all of them."""
-    rows: dict[Path, dict[str, int]] = {}
-    for manifest in _manifests(plan):
-        if manifest.get("evaluation") in plan.experiment.evaluations and "num_rows" in manifest:
-            rows.setdefault(manifest["run"], {})[manifest["evaluation"]] = manifest["num_rows"]
-    return [sum(each.values()) for each in rows.values() if len(each) == len(plan.experiment.evaluations)]
-
-
-def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    def core(config: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in config.items() if name not in _OF_ONE_RUN}
-
-    return json.loads(json.dumps(core(one))) == json.loads(json.dumps(core(other)))
-
-
-def seconds_of_earlier(plan: RunSpec) -> float | None:
+def seconds_of_earlier(spec: RunSpec) -> float | None:
     """What finished runs beside this one took: other seeds of the same configuration; None if there are none."""
-    told = []
-    for folder in plan.key.folder(plan.results).parent.glob("seed*"):
+    found = []
+    wanted = json.loads(json.dumps(claimed(spec.config)))
+    for run in spec.key.folder(spec.results).parent.glob("seed*"):
+        manifests = [each for _, each in _manifests(run / name for name in spec.experiment.evaluations)]
+        if len(manifests) < len(spec.experiment.evaluations):
+            continue  # unfinished
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            manifests = [
-                json.loads((folder / name / "manifest.json").read_text(encoding="utf-8"))
-                for name in plan.experiment.evaluations
-            ]
-            if alike(plan.config, config):
-                told.append(sum(each["seconds"] for each in manifests) + manifests[0]["training_seconds"])
-        except (OSError, ValueError, KeyError):
-            continue  # unfinished, or not ours to judge: an estimate is no reason to stop
-    return fmean(told) if told else None
+            if [key for key, *_ in differences(claimed(manifests[0]["config"]), wanted)] in ([], ["seed"]):
+                found.append(sum(each["seconds"] for each in manifests) + manifests[0]["training_seconds"])
+        except (KeyError, TypeError, AttributeError):
+            continue  # another version's manifest
+    return fmean(found) if found else None
 
 
 def makespan(running: Iterable[float], waiting: Iterable[float], places: int) -> float:

@@ -29,38 +29,38 @@ _LISTEN_SECONDS = 5.0
 _SILENT_SECONDS = 15.0  # so that with the wait before it, nothing is silent for more than 20
 
 
-def run_all(plans: Sequence[RunSpec], slots: Slots) -> list[RunSpec]:
-    """Conduct every plan, each in a slot of its own; returns those that failed. A failure stops no other."""
+def run_all(specs: Sequence[RunSpec], slots: Slots) -> list[RunSpec]:
+    """Conduct every spec, each in a slot of its own; returns those that failed. A failure stops no other."""
     forecast = Forecast(places=slots.at_once)
-    waiting = list(plans)
+    waiting = list(specs)
     running: dict[BaseProcess, _Child] = {}
     failed: list[RunSpec] = []
     try:
         while waiting or running:
-            for plan in list(waiting):
-                slot = slots.take(uses_gpu=plan.experiment.model.uses_gpu)
+            for spec in list(waiting):
+                slot = slots.take(uses_gpu=spec.experiment.model.uses_gpu)
                 if slot is not None:
-                    waiting.remove(plan)
-                    forecast.start(plan)
-                    process, child = _start(plan, slot, alone=slots.at_once == 1)
+                    waiting.remove(spec)
+                    forecast.start(spec)
+                    process, child = _start(spec, slot, alone=slots.at_once == 1)
                     running[process] = child
             wait([*(process.sentinel for process in running), *_lines(running)], timeout=_LISTEN_SECONDS)
             for child in running.values():
                 for status in child.heard():
-                    forecast.tell(child.plan, status)
+                    forecast.tell(child.spec, status)
             for process in [process for process in running if not process.is_alive()]:
                 child = running.pop(process)
                 child.line.close()
                 slots.give_back(child.slot)
-                forecast.finish(child.plan, succeeded=process.exitcode == 0)
+                forecast.finish(child.spec, succeeded=process.exitcode == 0)
                 if process.exitcode != 0:
-                    failed.append(child.plan)
+                    failed.append(child.spec)
                 outcome = "done" if process.exitcode == 0 else f"FAILED (exit code {process.exitcode})"
-                num_done = len(plans) - len(waiting) - len(running)
-                _say(f"[{num_done}/{len(plans)}] {child.plan.key}: {outcome}{_left(forecast, waiting, running)}")
+                num_done = len(specs) - len(waiting) - len(running)
+                _say(f"[{num_done}/{len(specs)}] {child.spec.key}: {outcome}{_left(forecast, waiting, running)}")
             for child in running.values():
                 if child.silent_seconds >= _SILENT_SECONDS:
-                    _say(f"{child.plan.key}  still {child.status}{_left(forecast, waiting, running)}")
+                    _say(f"{child.spec.key}  still {child.status}{_left(forecast, waiting, running)}")
                     child.speaks()
     finally:
         for process in running:
@@ -68,12 +68,12 @@ def run_all(plans: Sequence[RunSpec], slots: Slots) -> list[RunSpec]:
     return failed
 
 
-def slots_for(plans: Sequence[RunSpec], *, jobs: int) -> Slots:
-    """Places for these plans on this machine; GPUs are looked for only if a model would use one."""
-    num_on_gpu = sum(plan.experiment.model.uses_gpu for plan in plans)
+def slots_for(specs: Sequence[RunSpec], *, jobs: int) -> Slots:
+    """Places for these specs on this machine; GPUs are looked for only if a model would use one."""
+    num_on_gpu = sum(spec.experiment.model.uses_gpu for spec in specs)
     return Slots(
         num_on_gpu=num_on_gpu,
-        num_on_cpu=len(plans) - num_on_gpu,
+        num_on_cpu=len(specs) - num_on_gpu,
         gpus=visible_gpus() if num_on_gpu else (),
         num_cores=available_cores(),
         jobs=jobs,
@@ -84,7 +84,7 @@ def slots_for(plans: Sequence[RunSpec], *, jobs: int) -> Slots:
 class _Child:
     """An experiment's process as its parent sees it."""
 
-    plan: RunSpec
+    spec: RunSpec
     slot: Slot
     line: Connection
     status: Status = field(default_factory=lambda: Status("starting Python"))
@@ -96,7 +96,7 @@ class _Child:
             while self.line.poll():
                 status = self.line.recv()
                 if status.phase != self.status.phase:
-                    _say(f"{self.plan.key}  {status.phase}")
+                    _say(f"{self.spec.key}  {status.phase}")
                 self.status = status
                 self.speaks()
                 yield status
@@ -137,35 +137,35 @@ def environment_of(slot: Slot, *, alone: bool) -> dict[str, str]:
     return environment
 
 
-def _start(plan: RunSpec, slot: Slot, *, alone: bool) -> tuple[BaseProcess, _Child]:
-    grading = replace(plan.experiment.grading, workers=plan.experiment.grading.workers or slot.cores)
-    asked = replace(plan, experiment=replace(plan.experiment, grading=grading))
+def _start(spec: RunSpec, slot: Slot, *, alone: bool) -> tuple[BaseProcess, _Child]:
+    grading = replace(spec.experiment.grading, workers=spec.experiment.grading.workers or slot.cores)
+    asked = replace(spec, experiment=replace(spec.experiment, grading=grading))
     ours, theirs = multiprocessing.Pipe(duplex=False)
     # Spawned, not forked: the child starts without this process's threads, and may use CUDA.
     process = multiprocessing.get_context("spawn").Process(
-        target=_conduct, args=(asked, environment_of(slot, alone=alone), theirs), name=str(plan.key)
+        target=_conduct, args=(asked, environment_of(slot, alone=alone), theirs), name=str(spec.key)
     )
     process.start()
     theirs.close()
-    return process, _Child(plan, slot, ours)
+    return process, _Child(spec, slot, ours)
 
 
-def _conduct(plan: RunSpec, environment: dict[str, str], line: Connection) -> None:
+def _conduct(spec: RunSpec, environment: dict[str, str], line: Connection) -> None:
     """The whole life of a child: exit code 0 if the experiment is done."""
     _die_with_parent()
     os.environ.update(environment)
-    logging.basicConfig(level=logging.INFO, format=f"{plan.key}  %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=f"{spec.key}  %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "datasets", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    failure = plan.failure_file
+    failure = spec.failure_file
     try:
-        conduct(plan, line.send)
+        conduct(spec, line.send)
     except BaseException as error:
         told = traceback.format_exc()
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
         # What a user can cure needs one line; a fault of ours needs its trace.
-        print(f"{plan.key}: {sentence(error) or told}", file=sys.stderr)
+        print(f"{spec.key}: {sentence(error) or told}", file=sys.stderr)
         if failure.parent.is_dir():
             with suppress(OSError):  # the disk may be what is full
                 failure.write_text(told, encoding="utf-8")

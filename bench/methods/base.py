@@ -1,4 +1,4 @@
-"""The base model, asked twice: what every method starts from."""
+"""The base model with two attempts: what every method starts from."""
 
 from __future__ import annotations
 

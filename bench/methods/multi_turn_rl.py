@@ -1,6 +1,6 @@
 """Plain multi-turn RL (the paper's Figures 6 and 9): the last attempt's reward, no Stage I, no bonus.
 
-What it shows is collapse: the model learns to answer well at once and to repeat itself when asked again.
+Its result in the paper is collapse: the model learns a good first answer and repeats it in the second attempt.
 """
 
 from __future__ import annotations

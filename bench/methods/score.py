@@ -96,7 +96,7 @@ def stage1(
     adaptive_beta2: bool = False,
     discount: float = 0.0,
 ) -> Reinforce:
-    """Eq. 3: the last attempt's reward, with the `num_anchored` attempts before it held to the base model by beta2."""
+    """Eq. 3: the last attempt's reward, with the `num_anchored` attempts before it kept near the base by beta2."""
     return Reinforce(
         name=name,
         num_steps=num_steps,

@@ -1,6 +1,7 @@
 """Self-Refine (Madaan et al. 2023): answer, critique the answer, answer again. Prompting only.
 
-The paper gives no prompt for it; ours stand in conf/method/self_refine.yaml. The critique is sampled and not graded.
+The paper gives no prompt for it; this project's is in
+conf/method/self_refine.yaml. The critique is sampled and not graded.
 """
 
 from __future__ import annotations

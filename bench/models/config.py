@@ -1,4 +1,4 @@
-"""Models as configuration: what a user names on the command line, checked cheaply and built late.
+"""Models as configuration: what a user names on the command line, checked cheaply and built late; transformers' own.
 
 A model is `check`ed in the process that plans a sweep and `build`t in the process that runs the experiment.
 """
@@ -6,7 +6,7 @@ A model is `check`ed in the process that plans a sweep and `build`t in the proce
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -17,7 +17,6 @@ from bench.models.contents import hub_contents, model_contents
 from bench.models.interface import Playable, Sampler
 from bench.models.renderer import TemplateKind
 from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
-from bench.runs.fingerprints import digest, file_digest
 
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -186,60 +185,3 @@ def check_gpu(model: object) -> None:
 
 def _absent_gpu(device: str) -> str:
     return f"model.device={device}: no GPU is found on this machine; set model.device=auto or cpu"
-
-
-@dataclass(kw_only=True)
-class Replay:
-    """Recorded attempts, played instead of sampled (see bench.models.replay for the format)."""
-
-    trainable: ClassVar[bool] = False
-    uses_gpu: ClassVar[bool] = False
-
-    path: str  # a JSONL file of recorded attempts
-    name: str = ""  # of the results' folder; empty: the file's name
-    max_tokens: int = 1  # nothing is sampled, so nothing is cut
-
-    def __post_init__(self) -> None:
-        self.name = self.name or Path(self.path).name.removesuffix(".jsonl")
-
-    def check(self) -> None:
-        if not Path(self.path).is_file():
-            raise ValueError(f"model.path={self.path}: no such file of recorded attempts")
-
-    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
-        from bench.models import replay
-
-        return replay.Replay(Path(self.path), canonical_id)
-
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
-        return self.build(canonical_id)
-
-    def contents(self) -> dict[str, Any]:
-        return {"recording": file_digest([Path(self.path)])}
-
-
-@dataclass(kw_only=True)
-class Scripted:
-    """Fixed replies, for testing the plumbing."""
-
-    trainable: ClassVar[bool] = True
-    uses_gpu: ClassVar[bool] = False
-
-    replies: list[str] = field(default_factory=list)  # one is picked by each request's seed; at least one
-    name: str = "scripted"  # of the results' folder
-    max_tokens: int = 1000  # per reply
-
-    def check(self) -> None:
-        if not self.replies:
-            raise ValueError("model=scripted needs at least one reply in model.replies")
-
-    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
-        from bench.models import scripted
-
-        return scripted.Scripted(self.replies)
-
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
-        return self.build(canonical_id)
-
-    def contents(self) -> dict[str, Any]:
-        return {"replies": digest(self.replies)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,9 +12,9 @@ from bench.episode import Completion, Request, SamplingParams, TrainingSample
 
 
 class Schedule(Enum):
-    """What the learning rate does over a training stage, after the warm-up."""
+    """What the learning rate does over a training stage, after the warm-up: names of `transformers.get_scheduler`."""
 
-    constant = "constant"
+    constant = "constant_with_warmup"
     linear = "linear"  # down to 0 at the stage's last update
     cosine = "cosine"  # the same, along half a cosine
 
@@ -57,17 +56,6 @@ class OptimizerConfig:
             raise ValueError(
                 f"max_grad_norm must be positive, not {self.max_grad_norm}; use a large one to switch it off"
             )
-
-    def rate_at(self, update: int, *, num_updates: int) -> float:
-        """The learning rate of update number `update` (from 0) of a stage of `num_updates`."""
-        if update < self.warmup_updates:
-            return self.learning_rate * (update + 1) / self.warmup_updates
-        progress = (update - self.warmup_updates) / max(1, num_updates - self.warmup_updates)
-        if self.schedule is Schedule.linear:
-            return self.learning_rate * (1 - progress)
-        if self.schedule is Schedule.cosine:
-            return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-        return self.learning_rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.capacity import Reader
@@ -78,14 +78,18 @@ class TransformersPolicy:
     def begin(self, optimizer: OptimizerConfig, *, num_updates: int, kl_estimator: KLEstimator) -> None:
         self._settings = optimizer
         self._kl_estimator = kl_estimator
-        self._num_updates = num_updates
-        self._updates = 0
         self._optimizer = torch.optim.AdamW(
             list(self._weights()),
             lr=optimizer.learning_rate,
             betas=tuple(optimizer.betas),  # pyright: ignore[reportArgumentType]
             eps=optimizer.eps,
             weight_decay=optimizer.weight_decay,
+        )
+        self._schedule = get_scheduler(
+            optimizer.schedule.value,
+            self._optimizer,
+            num_warmup_steps=optimizer.warmup_updates,
+            num_training_steps=num_updates,
         )
 
     def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
@@ -101,12 +105,10 @@ class TransformersPolicy:
         if not torch.isfinite(norm):
             self._optimizer.zero_grad(set_to_none=True)
             raise NonFiniteGradientError(f"the gradient's norm is {norm.item()}")
-        rate = self._settings.rate_at(self._updates, num_updates=self._num_updates)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        (rate,) = self._schedule.get_last_lr()
         self._optimizer.step()
         self._weights().round()
-        self._updates += 1
+        self._schedule.step()
         return replace(stats, grad_norm=norm.item(), learning_rate=rate)
 
     def backward(self, samples: Sequence[TrainingSample]) -> UpdateStats:
@@ -167,7 +169,7 @@ class TransformersPolicy:
         state = {
             "weights": self._weights().state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "updates": self._updates,
+            "schedule": self._schedule.state_dict(),
         }
         torch.save(state, folder / "state.pt")
 
@@ -177,7 +179,7 @@ class TransformersPolicy:
         state = torch.load(folder / "state.pt", map_location=self.model.device, weights_only=True)
         self._weights().load(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._updates = state["updates"]
+        self._schedule.load_state_dict(state["schedule"])
 
     def _weights(self) -> Masters:
         if self._masters is None:

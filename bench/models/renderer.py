@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from functools import lru_cache
@@ -189,23 +188,6 @@ class PlainRenderer:
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         ids = tuple(self._tokenizer.encode(f"\n\n{text}\n\n", add_special_tokens=False))
         return ids if turn_ended else (self._end_id, *ids)
-
-
-@dataclass(frozen=True, slots=True)
-class CharacterRenderer:
-    """For samplers that play text and know no tokens: one id per character, so that counts are honest characters."""
-
-    stop_ids: frozenset[int] = frozenset({0})
-
-    @property
-    def description(self) -> dict[str, str]:
-        return {"kind": "characters"}
-
-    def prompt_ids(self, prompt: str) -> tuple[int, ...]:
-        return tuple(map(ord, prompt))
-
-    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:  # noqa: ARG002  a template takes both
-        return tuple(map(ord, text))
 
 
 def _user(text: str) -> dict[str, str]:

@@ -11,30 +11,48 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from bench.episode import Completion, Request, SamplingParams
-from bench.models.renderer import CharacterRenderer
+from bench.models.characters import CharacterSampler
+from bench.models.interface import Playable, Sampler
+from bench.runs.fingerprints import file_digest
 
 
+@dataclass(kw_only=True)
 class Replay:
-    """Implements `Sampler`. `canonical_id` maps the recording's ids to the task's."""
+    """Implements `Model`: recorded attempts, played instead of sampled."""
 
-    token_unit = "characters"
+    trainable: ClassVar[bool] = False
+    uses_gpu: ClassVar[bool] = False
+
+    path: str  # a JSONL file of recorded attempts
+    name: str = ""  # of the results' folder; empty: the file's name
+    max_tokens: int = 1  # nothing is sampled, so nothing is cut
+
+    def __post_init__(self) -> None:
+        self.name = self.name or Path(self.path).name.removesuffix(".jsonl")
+
+    def check(self) -> None:
+        if not Path(self.path).is_file():
+            raise ValueError(f"model.path={self.path}: no such file of recorded attempts")
+
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
+        return ReplaySampler(Path(self.path), canonical_id)
+
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+        return self.build(canonical_id)
+
+    def contents(self) -> dict[str, Any]:
+        return {"recording": file_digest([Path(self.path)])}
+
+
+class ReplaySampler(CharacterSampler):
+    """Implements `Sampler`. `canonical_id` maps the recording's ids to the task's."""
 
     def __init__(self, path: Path, canonical_id: Callable[[str | int], str]) -> None:
         self._path = path
         self._attempts = read_recording(path, canonical_id)
-        self._template = CharacterRenderer()
-
-    @property
-    def description(self) -> dict[str, str]:
-        return self._template.description
-
-    def prompt_ids(self, prompt: str) -> tuple[int, ...]:
-        return self._template.prompt_ids(prompt)
-
-    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
-        return self._template.bridge(text, turn_ended=turn_ended)
 
     def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002  recorded
         return [self._play(request) for request in requests]

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
-from bench.models.interface import KLEstimator, OptimizerConfig, UpdateStats
-from bench.models.renderer import CharacterRenderer
+from bench.models.characters import CharacterSampler
+from bench.models.interface import KLEstimator, OptimizerConfig, Playable, Sampler, UpdateStats
 from bench.models.stopping import cut_after, first_stop
+from bench.runs.fingerprints import digest
 
 
-class Scripted:
-    """Implements `Policy`. The reply is picked from `replies` by the request's seed, so that runs repeat exactly."""
+@dataclass
+class Scripted(CharacterSampler):
+    """Implements `Model`, and `Policy` as well: there is nothing heavy to build."""
 
-    token_unit = "characters"
+    trainable: ClassVar[bool] = True
+    uses_gpu: ClassVar[bool] = False
 
-    def __init__(self, replies: Sequence[str]) -> None:
-        if not replies:
+    replies: list[str] = field(default_factory=list)  # one is picked by each request's seed; at least one
+    name: str = "scripted"  # of the results' folder
+    max_tokens: int = 1000  # per reply
+
+    def check(self) -> None:
+        if not self.replies:
             raise ValueError("model=scripted needs at least one reply in model.replies")
-        self._replies = tuple(replies)
-        self._template = CharacterRenderer()
 
-    @property
-    def description(self) -> dict[str, str]:
-        return self._template.description
+    def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
+        return self
 
-    def prompt_ids(self, prompt: str) -> tuple[int, ...]:
-        return self._template.prompt_ids(prompt)
+    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build
+        return self
 
-    def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
-        return self._template.bridge(text, turn_ended=turn_ended)
+    def contents(self) -> dict[str, Any]:
+        return {"replies": digest(self.replies)}
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None: ...
 
@@ -49,7 +55,7 @@ class Scripted:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "replies.txt").write_text("\n".join(self._replies), encoding="utf-8")
+        (folder / "replies.txt").write_text("\n".join(self.replies), encoding="utf-8")
 
     def restore(self, folder: Path) -> None:
         if not (folder / "replies.txt").is_file():
@@ -62,7 +68,7 @@ class Scripted:
         self.restore(folder)
 
     def _reply(self, request: Request, sampling: SamplingParams) -> Completion:
-        text = self._replies[request.seed % len(self._replies)]
+        text = self.replies[request.seed % len(self.replies)]
         stop = first_stop(text[: sampling.max_tokens], request.stop)
         cut = cut_after(text, stop)[: sampling.max_tokens]
         return Completion(

@@ -32,7 +32,7 @@ from bench.runs.lock import LOCK, check_config, check_not_held, has_produced, he
 from bench.runs.manifest import Manifest, read_manifest, write_manifest
 from bench.runs.parts import Parts, read_without_answers, write_rows
 from bench.runs.records import rows_of
-from bench.runs.tracking import Tracker
+from bench.runs.tracker import Tracker
 
 _ROWS_AT_ONCE = 1024
 

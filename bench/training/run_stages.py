@@ -20,6 +20,7 @@ from bench.training.reinforce import ReinforceLoop
 from bench.training.stages import Imitate, Reinforce, Stage, check_stages
 from bench.training.step_metrics import StepMetrics
 from bench.training.trainer import Trainer
+from bench.training.work_left import planned_work
 
 
 class StageLoop(Protocol):
@@ -67,6 +68,7 @@ def run_stages(stages: Sequence[Stage], trainer: Trainer) -> None:
     """Train, from the base model or from where a killed run left off; the policy ends with the last stage's weights."""
     check_stages(stages)
     stages = [stage for stage in stages if not isinstance(stage, Reinforce) or stage.num_steps]
+    trainer.run.tracker.expect(planned_work(stages, trainer.config))
     finished = checkpoint.finished_stages(trainer.run)
     loops = {stage.name: _loop(stage, trainer) for stage in stages}
     for stage in stages:
