@@ -45,7 +45,6 @@ def conduct(spec: RunSpec, tell: Callable[[Status], object] = str) -> None:
         }
         run.tracker.listener = WorkLeft(
             experiment.training,
-            rollouts,
             {name: each.num_samples * len(task.problems(each.split)) for name, each in missing.items()},
             trains=spec.trains and run.training is None,
             tell=tell,

@@ -90,6 +90,13 @@ class RunSpec:
             )
         self.model.check()
         self.task.check()
+        made_for = getattr(self.model, "made_for", "")
+        if made_for and self.task.name != made_for:
+            command = f"python bench/run.py method={self.key.method} task={self.task.name}"
+            raise ValueError(
+                f"model={self.key.model} reads task={made_for} only: {command} model=transformers "
+                "model.path=<folder or hub id>"
+            )
         if not self.experiment.evaluations:
             raise ValueError("nothing would be measured: name at least one evaluation, as in evaluation=[greedy]")
         Run.check(self.key, self.results, self.config)

@@ -107,7 +107,7 @@ def write_report(options: argparse.Namespace) -> None:
         *([claims] if claims.rows else []),
     ]
     if options.grader:
-        again = [regraded(each, grader=options.grader) for each in results if each.setting.task in ANSWER_TASKS]
+        again = [regraded(each, grader=options.grader) for each in results if each.setting.paper_task in ANSWER_TASKS]
         if not again:
             raise ValueError(f"--grader grades answers again, and no run of {', '.join(ANSWER_TASKS)} has finished")
         tables.append(replace(main_table(again, runs), name=f"main_{options.grader}"))

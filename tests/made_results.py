@@ -88,9 +88,8 @@ def make_run(
     method: str,
     seed: int,
     *,
-    task: str = "math",
+    task: str = "mini_math",
     model: str = "mini",
-    source: str = "mini",
     variant: str = "main",
     num_problems: int = 60,
     num_attempts: int = 2,
@@ -116,7 +115,7 @@ def make_run(
         grades = [Grade.CORRECT if value else wrong for value in right]
         episodes.append(make_episode(f"{task}/{number}", grades, level=f"Level {number % 5 + 1}", rng=rng))
     key = RunKey(method=method, task=task, model=model, variant=variant, seed=seed)
-    config = {"method": {"name": method}, "task": {"name": task, "source": source}, "model": {"name": model}}
+    config = {"method": {"name": method}, "task": {"name": task}, "model": {"name": model}}
     with Run.lock(key, results, config) as run:
         for update in range(num_updates if method != "base" else 0):
             stage = "stage1" if update < num_updates // 2 else "stage2"

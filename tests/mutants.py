@@ -431,7 +431,7 @@ MUTANTS = (
     Mutant(
         "a claim about one task is judged on every task",
         "bench/reporting/claims.py",
-        " for claim in CLAIMS if claim.task == setting.task]",
+        " for claim in CLAIMS if claim.task == setting.paper_task]",
         " for claim in CLAIMS]",
     ),
     Mutant(

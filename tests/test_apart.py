@@ -21,7 +21,7 @@ def notes(folder: Path) -> str:
 def test_runs_alike_in_both_fingerprints_are_one_row(tmp_path: Path):
     for seed in (0, 1):
         make_run(tmp_path, "score", seed)
-    assert rows(tmp_path) == {("math (miniature) · mini", "score"): [0, 1]}
+    assert rows(tmp_path) == {("mini_math · mini", "score"): [0, 1]}
     assert "kept apart" not in notes(tmp_path)
 
 
@@ -33,7 +33,7 @@ def test_seeds_that_differ_in_a_hyperparameter_in_data_and_in_split_size_are_row
     make_run(tmp_path, "score", 3, table={"problems": {"num": 60, "digest": "other"}})
     make_run(tmp_path, "score", 4, num_problems=50)
     found = rows(tmp_path)
-    assert found["math (miniature) · mini", "score"] == [0, 1]
+    assert found["mini_math · mini", "score"] == [0, 1]
     assert sorted(found.values()) == [[0, 1], [0, 1], [2], [3], [4]]
     assert len({label for label, _ in found}) == 4
     sentence = notes(tmp_path)
@@ -49,8 +49,8 @@ def test_a_part_is_compared_with_the_base_of_its_own_part_alone(tmp_path: Path):
     make_run(tmp_path, "score", 1, num_problems=50)
     results = read_index(tmp_path, evaluation="greedy").results
     bases = {each.setting.label: base_of(each, results) for each in results if each.method == "score"}
-    assert bases["math (miniature) · mini"] is not None
-    assert bases["math (miniature) · mini (b)"] is None
+    assert bases["mini_math · mini"] is not None
+    assert bases["mini_math · mini (b)"] is None
 
 
 def test_a_result_folder_of_an_older_schema_is_left_out_by_name_and_the_others_are_reported(tmp_path: Path):
@@ -92,8 +92,8 @@ def test_of_equally_many_seeds_the_newest_stand_under_the_plain_name(tmp_path: P
     make_run(tmp_path, "star", 0, num_problems=50, manifest={"end": "2026-01-01"})
     make_run(tmp_path, "star", 1, num_problems=60, manifest={"end": "2026-01-02"})
     found = rows(tmp_path)
-    assert found["math (miniature) · mini", "score"] == [2, 3]
-    assert found["math (miniature) · mini", "star"] == [1]
+    assert found["mini_math · mini", "score"] == [2, 3]
+    assert found["mini_math · mini", "star"] == [1]
 
 
 def test_a_made_run_keeps_what_it_is_not_sentence_to_change(tmp_path: Path):

@@ -62,7 +62,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_one_whatever_sign_it_has(
     ("override", "said"),
     [
         ("method=scor", "did you mean method=score? method is one of base, multi_turn_rl"),
-        ("task=maht", "did you mean task=math? task is one of humaneval, math, mbpp"),
+        (
+            "task=maht",
+            "did you mean task=math? task is one of humaneval, math, mbpp, mini_humaneval, mini_",
+        ),
         ("model=minni", "did you mean model=mini? model is one of mini, replay, scripted, transformers"),
         ("training=papr", "did you mean training=paper? training is one of mini, paper"),
         ("evaluation=[greedi]", "did you mean evaluation=greedy? evaluation is one of dev, greedy, sampled"),
@@ -70,7 +73,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_one_whatever_sign_it_has(
         ("method=null", "method is one of base"),
         ("~method", "method is one of base"),
         ("evaluation=[]", "evaluation is one of dev"),
-        ("task.source=nowhere", "task.source: Invalid value 'nowhere', expected one of [hub, local, mini]"),
         ("seed=x", "seed: Value 'x'"),
         ("training.alpha=much", "training.alpha: Value 'much'"),
         ("~seed", "leave ~seed out"),
@@ -108,8 +110,8 @@ def test_a_sweep_without_jobs_or_without_end_is_refused(values: str, capsys: pyt
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["task.source=local"], "task.path"),
-        (["task.source=local", "task.path=/no/such/folder"], "/no/such/folder"),
+        (["task=math", "task.source=local"], "task.path"),
+        (["task=math", "task.source=local", "task.path=/no/such/folder"], "/no/such/folder"),
         (["model=transformers", "model.path=/no/such/model"], "no such folder"),
         (["model=replay", "model.path=/no/such/file.jsonl"], "no such file"),
         (["method=score", "training.rl.sampling.top_p=0.9"], "top_p=1"),
@@ -118,8 +120,13 @@ def test_a_sweep_without_jobs_or_without_end_is_refused(values: str, capsys: pyt
         (["jobs=-1"], "set jobs=0 for one per GPU or core"),
         (["task.num_test=0"], "task.num_test must be positive, not 0"),
         (["task.num_train=-2"], "task.num_train must be positive, not -2"),
-        (["task=mbpp"], "use task=math task.source=mini, or a real model: model=transformers model.path="),
-        (["task=humaneval"], "use task=math task.source=mini, or a real model: model=transformers model.path="),
+        (
+            ["task=mini_mbpp"],
+            "reads task=mini_math only: python bench/run.py method=base task=mini_mbpp model=",
+        ),
+        (["task=math", "task.source=nowhere"], "task.source: Invalid value 'nowhere', expected one of [hub, local]"),
+        (["task=math"], "method=base task=math model=transformers model.path=<folder or hub id>"),
+        (["task=mini_humaneval"], "model=mini reads task=mini_math only"),
         (["task.correction='Σ?'"], "no tokens for 'Σ?'"),
         (["evaluation=[ten_attempts]"], "set evaluations.ten_attempts.sampling.max_tokens=45, or less"),
         (["method=score", "method.num_attempts=12"], "set model.max_tokens=37, or less"),
@@ -331,5 +338,12 @@ def test_a_launchers_jobs_are_checked_before_any_is_submitted(
     monkeypatch.syspath_prepend(LAUNCHERS)
     importlib.import_module("hydra_plugins.in_turn")
     monkeypatch.setattr(run, "launch", lambda *_, **__: pytest.fail("it was submitted"))
-    asked = ["-m", "hydra/launcher=in_turn", "method=base", "task.source=local", "task.path=/no/such/folder"]
+    asked = [
+        "-m",
+        "hydra/launcher=in_turn",
+        "method=base",
+        "task=math",
+        "task.source=local",
+        "task.path=/no/such/folder",
+    ]
     assert "/no/such/folder does not exist" in refused(capsys, *asked, f"results={tmp_path}")

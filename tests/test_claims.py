@@ -21,7 +21,9 @@ THE_OTHER_WAY = {"score": (0.5, 0.05, 0.3), "base": (0.5, 0.6, 0.02), "score_wo_
 ALL_THE_SAME = dict.fromkeys(AS_THE_PAPER, (0.5, 0.1, 0.1))
 
 
-def judged(folder: Path, chances: Mapping[str, tuple[float, float, float]], task: str = "math") -> dict[str, Finding]:
+def judged(
+    folder: Path, chances: Mapping[str, tuple[float, float, float]], task: str = "mini_math"
+) -> dict[str, Finding]:
     for method in chances:
         for seed in (0, 1):
             make_run(folder, method, seed, task=task, chances=chances, num_problems=150, num_updates=0)

@@ -18,7 +18,7 @@ def test_a_dry_run_names_runs_stages_steps_samples_and_folders_and_writes_nothin
     assert run.main([*asked, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "8 runs, of which 0 are finished; nothing is run"
-    start = lines.index(f"{results}/runs/score/math/mini/main/seed{{0,1}}")
+    start = lines.index(f"{results}/runs/score/mini_math/mini/main/seed{{0,1}}")
     assert [line.split() for line in lines[start + 1 : start + 3]] == [
         ["stage1", "reinforce", "200", "updates,", "25,600", "conversations", "of", "2", "attempts"],
         ["stage2", "reinforce", "100", "updates,", "12,800", "conversations", "of", "2", "attempts"],

@@ -3,7 +3,6 @@
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +10,14 @@ import pytest
 
 import bench.files as files_module
 from bench.conduct import conduct
+from bench.episode import Problem
 from bench.experiment import RunSpec
-from bench.launch.catalogue import CONF, TASKS, compose_plan
+from bench.launch.catalogue import CONF, compose_plan
 from bench.metrics.episode_metrics import summarise
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, load_episodes, log_of
+from bench.tasks.interface import Task
+from bench.tasks.splits import Splits
 from bench.training import reinforce as reinforce_module
 from bench.training.reinforce import ReinforceLoop
 
@@ -29,13 +31,13 @@ QUICK = [
 QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "task.num_test=6"]
 
 
-def scripted(tmp_path: Path, *overrides: str, task: str = "math") -> RunSpec:
+def scripted(tmp_path: Path, *overrides: str, task: str = "mini_math") -> RunSpec:
     """A plan whose model gives golds of some problems as answers, so that it is right now and then."""
     asked = [f"task={task}", f"results={tmp_path}", "model=scripted", *QUICK, *overrides]
     plan = compose_plan(asked)
     problems = [*plan.experiment.task.problems("test"), *plan.experiment.task.problems("train")[:12]]
     golds = dict.fromkeys(problem.gold for problem in problems)
-    form = ANSWER if task == "math" else "```python\n{}\n```"
+    form = ANSWER if task == "mini_math" else "```python\n{}\n```"
     plan.experiment.model.replies = [form.format(gold) for gold in list(golds)[:4]]
     return plan
 
@@ -53,7 +55,7 @@ def test_every_method_runs_end_to_end_and_tells_what_it_cost(method: str, tmp_pa
     assert spent == spec.trains
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["mini_math", "mini_mbpp", "mini_humaneval"])
 def test_every_task_runs_end_to_end(task: str, tmp_path: Path):
     conduct(scripted(tmp_path, task=task))
     frame = load_episodes(tmp_path)
@@ -96,8 +98,10 @@ def test_the_miniatures_model_is_refused_on_real_mathematics(tmp_path: Path):
     problems = tmp_path / "problems.jsonl"
     row = {"problem": "Convert (0, 3) to polar coordinates, please.", "answer": "3", "unique_id": "test/x/1.json"}
     problems.write_text(json.dumps({**row, "solution": "", "subject": "Algebra", "level": 1}) + "\n")
-    plan = compose_plan(["task.source=local", f"task.path={problems}", f"results={tmp_path}", "tracking=none"])
-    with pytest.raises(ValueError, match=r"task\.source=mini"):
+    plan = compose_plan(
+        ["task=math", "task.source=local", f"task.path={problems}", f"results={tmp_path}", "tracking=none"]
+    )
+    with pytest.raises(ValueError, match="reads task=mini_math only"):
         conduct(plan)
 
 
@@ -246,10 +250,24 @@ def test_the_best_mean_reward_between_checkpoints_decides_which_weights_a_stage_
     assert kept["best_reward"] != kept["last"]
 
 
+def set_dev(task: Task, dev: tuple[Problem, ...]) -> None:
+    """Give a task another dev split; an empty one is as MATH's without `num_dev`."""
+    others = task.problems
+
+    def problems(split: str) -> tuple[Problem, ...]:
+        return (
+            Splits(dev=dev).get("dev", hint="set task.num_dev to hold some out of training")
+            if split == "dev"
+            else others(split)
+        )
+
+    task.problems = problems
+
+
 def test_the_dev_split_may_decide_instead_and_costs_nothing_of_the_budget(tmp_path: Path, tiny_model_folder: Path):
     asked = ["training.stage1_fraction=0", "training.rl.selection=best_dev", "training.rl.num_steps=6"]
     plan = trained_by(tmp_path, tiny_model_folder, *asked)
-    plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=plan.experiment.task.problems("train")[:3])
+    set_dev(plan.task, plan.task.problems("train")[:3])
     conduct(plan)
     (run,) = find_runs(tmp_path)
     log = log_of(run)
@@ -261,7 +279,7 @@ def test_a_checkpoint_chosen_on_a_dev_split_that_is_not_there_is_refused_before_
     tmp_path: Path, tiny_model_folder: Path
 ):
     plan = trained_by(tmp_path, tiny_model_folder, "training.rl.selection=best_dev")
-    plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=())
+    set_dev(plan.task, ())
     with pytest.raises(ValueError, match=r"there are no dev problems: set task.num_dev"):
         conduct(plan)
     assert not (find_runs(tmp_path)[0].path / "train.jsonl").exists()
@@ -295,7 +313,7 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
 ):
     asked = ["method=pair_sft", "training.sft.samples_per_problem=1", "task.num_train=20", "task.num_test=2"]
     plan = compose_plan([*asked, "training.sft.probe_problems=5", "tracking=none", f"results={tmp_path}"])
-    plan.experiment.task._splits = replace(plan.experiment.task._splits, dev=())
+    set_dev(plan.task, ())
     conduct(plan)
     assert "set task.num_dev to hold some out of training" in caplog.text
     probed = [column for column in map(str, log_of(find_runs(tmp_path)[0])) if column.startswith("probe/")]

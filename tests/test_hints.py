@@ -17,6 +17,8 @@ FILLED = {
     "line": "seed=0,1,2",
     "option": " --results elsewhere",
     "report": " --evaluation sampled",
+    "self.key.method": "base",
+    "self.task.name": "math",
 }
 COMMAND = re.compile(r"python (?:-m )?bench[/.](?:run\.py|report\.py|grading(?!:))[^`;\n]*")
 

@@ -17,7 +17,6 @@ from bench.launch.slots import Slot, Slots
 from bench.machine import visible_gpus
 from bench.methods.score import stage1
 from bench.models.config import Transformers
-from bench.rollout import Usage
 from bench.status import Status, Work
 from bench.training.stages import Imitate
 from bench.training.work_left import WorkLeft, planned_work
@@ -125,7 +124,7 @@ def test_the_time_left_is_right_within_a_factor_of_three(
     now = 0.0
     forecast = Forecast(places=1, clock=lambda: now)
     forecast.start(spec)
-    said = WorkLeft(config, Usage(), {}, trains=True, tell=lambda status: forecast.tell(spec, status))  # pyright: ignore
+    said = WorkLeft(config, {}, trains=True, tell=lambda status: forecast.tell(spec, status))
     guesses: list[tuple[float, float | None]] = []
     if supervised:
         imitation = Imitate(
@@ -156,7 +155,7 @@ def test_what_is_left_is_the_stages_and_evaluations_that_are_to_come(tmp_path: P
     spec = planned(tmp_path, "method=star")
     heard: list[Status] = []
     config = spec.experiment.training
-    left = WorkLeft(config, Usage(), {"greedy": 200}, trains=True, tell=heard.append)  # pyright: ignore
+    left = WorkLeft(config, {"greedy": 200}, trains=True, tell=heard.append)
     left("loading the model", 0, 0, None)
     left.expect({(Work.sample, "a"): 40, (Work.learn, "b"): 40, (Work.step, "c"): 60})
     left("a", 10, 40, Work.sample)

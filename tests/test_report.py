@@ -40,7 +40,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, seed in product(CHANCES, (0, 1)):
         if (method, seed) != ("pair_sft", 1):
             make_run(results, method, seed)
-    make_run(results, "my_idea", 0, task="humaneval", model="tiny", source="local", num_attempts=3)
+    make_run(results, "my_idea", 0, task="humaneval", model="tiny", num_attempts=3)
     assert main(["--results", str(results), "--html"]) == 0
     return results
 
@@ -82,8 +82,13 @@ def test_a_table_of_ours_never_stands_beside_the_papers_without_naming_both_sett
 
 def test_a_missing_seed_is_named_in_both_tables(reported: Path) -> None:
     rows = table(reported, "completeness").set_index(["task", "method"])
-    assert tuple(rows.loc[("math", "pair_sft"), ["num_expected", "num_done", "done", "missing"]]) == (2, 1, "0", "1")
-    assert tuple(rows.loc[("math", "score"), ["num_done", "missing"]]) == (2, "")
+    assert tuple(rows.loc[("mini_math", "pair_sft"), ["num_expected", "num_done", "done", "missing"]]) == (
+        2,
+        1,
+        "0",
+        "1",
+    )
+    assert tuple(rows.loc[("mini_math", "score"), ["num_done", "missing"]]) == (2, "")
     row = table(reported, "main").set_index("method").loc["pair_sft"]
     assert (row["num_seeds"], str(row["missing_seeds"])) == (1, "1")
 
@@ -106,7 +111,7 @@ def test_each_seed_is_compared_with_the_same_seed_of_the_base(reported: Path) ->
         ("score", "1"),
     ]
     episodes = load_episodes(reported)
-    first = episodes[(episodes["task"] == "math") & (episodes["seed"] == 0)]
+    first = episodes[(episodes["task"] == "mini_math") & (episodes["seed"] == 0)]
     score, base = (summarise(first[first["method"] == method]) for method in ("score", "base"))
     row = rows[(rows["method"] == "score") & (rows["seed"] == "0")].iloc[0]
     assert row["delta_minus_base"] == pytest.approx(100 * (score["delta"] - base["delta"]), rel=1e-5)
@@ -187,7 +192,7 @@ def test_a_seed_with_other_problems_ends_no_report_and_is_a_row_of_its_own(
     make_run(tmp_path, "base", 1, num_problems=11)
     assert main(["--results", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "math (miniature) · mini (b) is kept apart: Base differs in problems.num" in said
+    assert "mini_math · mini (b) is kept apart: Base differs in problems.num" in said
 
 
 @pytest.mark.parametrize("name", ["greedy/manifest.json", "greedy/episodes.parquet", "config.json"])
@@ -206,7 +211,7 @@ def test_a_damaged_run_is_left_out_and_named_in_the_reports_own_files(name: str,
 def test_a_planned_run_that_never_began_is_missing(tmp_path: Path) -> None:
     make_run(tmp_path, "base", 0)
     planned = [
-        {"method": method, "task": "math", "model": "mini", "variant": "main", "seed": 0}
+        {"method": method, "task": "mini_math", "model": "mini", "variant": "main", "seed": 0}
         for method in ("base", "score")
     ]
     (tmp_path / "sweeps").mkdir()
@@ -228,7 +233,7 @@ def test_the_table_at_the_end_of_a_sweep_shows_its_runs_alone(
 ) -> None:
     for method in ("base", "score"):
         make_run(tmp_path, method, 0)
-    print_main_table(tmp_path, {RunKey(method="score", task="math", model="mini", variant="main", seed=0)})
+    print_main_table(tmp_path, {RunKey(method="score", task="mini_math", model="mini", variant="main", seed=0)})
     shown = capsys.readouterr().out
     assert "SCoRe" in shown
     assert "Base" not in shown
@@ -242,7 +247,7 @@ def test_a_sweep_counts_its_own_runs_and_a_report_all_of_them(
 ) -> None:
     make_run(tmp_path, "base", 0)
     make_run(tmp_path, "score", 1)
-    print_main_table(tmp_path, {RunKey(method="base", task="math", model="mini", variant="main", seed=0)})
+    print_main_table(tmp_path, {RunKey(method="base", task="mini_math", model="mini", variant="main", seed=0)})
     assert row_of("Base", capsys.readouterr().out).split()[1:3] != ["1", "of"]
     assert main(["--results", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
@@ -304,16 +309,16 @@ USAGE_OF_MILLIONS = {
 @pytest.mark.parametrize(
     ("made", "label"),
     [
-        ({"task": "math", "source": "hub", "num_problems": 50}, "math (50 of MATH500's 500 problems) · m"),
-        ({"task": "mbpp", "source": "hub", "num_problems": 50}, "mbpp (50 of MBPP's 500 test problems) · m"),
+        ({"task": "math", "num_problems": 50}, "math (50 of MATH500's 500 problems) · m"),
+        ({"task": "mbpp", "num_problems": 50}, "mbpp (50 of MBPP's 500 test problems) · m"),
         (
-            {"task": "humaneval", "source": "local", "num_problems": 20},
+            {"task": "humaneval", "num_problems": 20},
             "humaneval (20 of HumanEval's 164 problems) · m",
         ),
-        ({"task": "humaneval", "source": "hub", "num_problems": 164}, "humaneval · m"),
-        ({"task": "math", "source": "mini", "num_problems": 20}, "math (miniature) · m"),
+        ({"task": "humaneval", "num_problems": 164}, "humaneval · m"),
+        ({"task": "mini_math", "num_problems": 20}, "mini_math · m"),
         (
-            {"task": "math", "source": "hub", "num_problems": 20, "manifest": {"evaluation_config": {"split": "dev"}}},
+            {"task": "math", "num_problems": 20, "manifest": {"evaluation_config": {"split": "dev"}}},
             "math (20 problems of the dev split) · m",
         ),
     ],
@@ -329,7 +334,8 @@ def test_problems_other_than_the_papers_are_named_wherever_a_table_is_written(
     assert f"{label}: greedy evaluation" in capsys.readouterr().out
     for name in ("main.md", "completeness.md", "seeds.md", "behaviour.md", "budget.md"):
         assert f"| {label} |" in (folder / "tables" / name).read_text(encoding="utf-8")
-    assert f"{label} &" in (folder / "tables" / "main.tex").read_text(encoding="utf-8").replace(r"$\cdot$", "·")
+    in_latex = label.replace("_", r"\_")
+    assert f"{in_latex} &" in (folder / "tables" / "main.tex").read_text(encoding="utf-8").replace(r"$\cdot$", "·")
     page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
     assert f'text" >{label}</td>' in page
 

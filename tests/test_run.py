@@ -65,7 +65,7 @@ def test_a_failed_job_stops_no_other_and_is_named(tmp_path: Path):
     never = ["model.replies=['no idea']", *SCRIPTED[2:]]
     told = bench("-m", "method=pair_sft,base", "model=scripted", f"results={tmp_path}", *never, *IMITATED)
     assert told.returncode == 1
-    assert "failed: pair_sft/math/scripted/main/seed0" in told.stderr
+    assert "failed: pair_sft/mini_math/scripted/main/seed0" in told.stderr
     assert "no conversation qualified" in told.stderr
     assert set(load_episodes(tmp_path)["method"]) == {"base"}
 
@@ -108,7 +108,7 @@ def test_every_run_leaves_word_of_what_was_planned(tmp_path: Path):
     bench("method=base", f"results={tmp_path}", *SCRIPTED)
     (sweep,) = (tmp_path / "sweeps").glob("*.json")
     assert json.loads(sweep.read_text())["runs"] == [
-        {"method": "base", "task": "math", "model": "scripted", "variant": "main", "seed": 0}
+        {"method": "base", "task": "mini_math", "model": "scripted", "variant": "main", "seed": 0}
     ]
 
 
@@ -119,7 +119,7 @@ def test_a_launchers_failed_job_is_named_and_ends_with_exit_code_1(tmp_path: Pat
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'launcher_plugin'}:{ROOT}"}
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=environment)
     assert told.returncode == 1
-    assert "failed: pair_sft/math/scripted/main/seed0 (why: " in told.stderr
+    assert "failed: pair_sft/mini_math/scripted/main/seed0 (why: " in told.stderr
     assert set(load_episodes(tmp_path)["method"]) == {"base"}
     assert len(list((tmp_path / "sweeps").glob("*.json"))) == 1
 

@@ -65,18 +65,14 @@ def test_the_import_contracts_hold():
     assert "0 broken" in checked.stdout
 
 
-@pytest.mark.parametrize(("group", "catalogue"), [("method", METHODS), ("task", TASKS)])
-def test_what_the_catalogue_names_has_a_yaml_and_every_other_yaml_changes_values_of_one(
-    group: str, catalogue: tuple[str, ...]
-):
-    assert catalogue == tuple(sorted(catalogue))
-    assert set(catalogue) <= set(names(group))
-    for name in names(group):
-        filled = first_default(ROOT / "conf" / group / f"{name}.yaml")
-        if name in catalogue:
-            assert filled.lower() == name.replace("_", "")
-        else:
-            assert filled in catalogue
+def test_every_method_and_task_has_a_yaml_and_every_other_yaml_changes_values_of_one():
+    tasks = {kind.name: kind.__name__ for kind in TASKS}
+    assert sorted(tasks) == names("task")
+    assert {name: first_default(ROOT / "conf" / "task" / f"{name}.yaml") for name in tasks} == tasks
+    assert set(METHODS) <= set(names("method"))
+    for name in names("method"):
+        filled = first_default(ROOT / "conf" / "method" / f"{name}.yaml")
+        assert filled.lower() == name.replace("_", "") if name in METHODS else filled in METHODS
 
 
 def first_default(file: Path) -> str:
@@ -98,10 +94,9 @@ def test_every_method_composes_and_ends_its_turns_with_an_attempt(method: str):
 
 @pytest.mark.parametrize("task", names("task"))
 def test_every_task_composes_from_every_source(task: str):
-    for source in Source:
-        plan = composed(f"task={task}", f"task.source={source.name}")
-        assert plan.key.task == task
-        assert plan.experiment.task.source is source
+    for source in [] if task.startswith("mini_") else Source:
+        assert composed(f"task={task}", f"task.source={source.name}").experiment.task.source is source
+    assert composed(f"task={task}").key.task == task
 
 
 @pytest.mark.parametrize("model", names("model"))
@@ -124,9 +119,10 @@ def test_every_budget_composes(training: str):
 @pytest.mark.parametrize("tuned", sorted((ROOT / "conf" / "tuned").rglob("*.yaml")), ids=lambda file: file.stem)
 def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tuned: Path):
     training = tuned.parent.relative_to(ROOT / "conf" / "tuned").as_posix()
-    method, _, task = tuned.stem.rpartition("_")
+    task = max((name for name in names("task") if tuned.stem.endswith(name)), key=len)
+    method = tuned.stem.removesuffix(task).removesuffix("_")
     assert training in names("training")
-    assert task in TASKS
+    assert task in names("task")
     assert not method or method in names("method")
     other = next(name for name in names("training") if name != training)
     if method:
@@ -134,7 +130,7 @@ def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tune
         plain, tuned_for = (composed(f"training={name}", *chosen).config["method"] for name in (other, training))
     else:  # SCoRe reads the coefficients, and a value of the task's own takes the place of the budget's
         chosen = ["method=score", f"training={training}"]
-        plain, tuned_for = (composed(f"task={name}", *chosen).config["training"] for name in ("math", task))
+        plain, tuned_for = (composed(f"task={name}", *chosen).config["training"] for name in ("mini_math", task))
     assert tuned_for != plain
 
 

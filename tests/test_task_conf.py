@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from bench.episode import Problem
+from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
 from bench.tasks.humaneval import HumanEval
 from bench.tasks.interface import Source, Task
 from bench.tasks.math import Math
@@ -18,7 +19,8 @@ from bench.tasks.mbpp import Mbpp
 from tests import tasks_in_conf as conf
 from tests.conftest import ROOT
 
-TASKS = {"math": Math, "mbpp": Mbpp, "humaneval": HumanEval}
+REAL = {"math": Math, "mbpp": Mbpp, "humaneval": HumanEval}
+TASKS = REAL | {"mini_math": MiniMath, "mini_mbpp": MiniMbpp, "mini_humaneval": MiniHumanEval}
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +72,11 @@ def test_mbpp_shots_are_posed_in_the_papers_format_to_the_letter(paper: str) -> 
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_composes_by_its_name_and_defaults_to_the_miniature(composed, name: str) -> None:
+def test_every_task_composes_by_its_name_and_only_the_real_ones_have_a_source(composed, name: str) -> None:
     task = composed(name)
     assert type(task) is TASKS[name]
     assert task.name == name
-    assert task.source is Source.mini
+    assert getattr(task, "source", None) == (Source.hub if name in REAL else None)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -125,7 +127,7 @@ def test_a_local_source_without_a_path_or_with_an_absent_one_names_the_cure(load
 
 @pytest.mark.parametrize("load", [conf.math, conf.mbpp, conf.humaneval])
 def test_a_path_that_the_source_does_not_read_is_refused(load) -> None:
-    with pytest.raises(ValueError, match=r"task\.path=x is read only with task\.source=local, and .* is mini"):
+    with pytest.raises(ValueError, match=r"task\.path=x is read only with task\.source=local, and .* is hub"):
         load(path="x")
 
 

@@ -172,7 +172,7 @@ def test_a_damaged_file_is_refused_with_the_cause(tmp_path: Path) -> None:
 
 def test_a_revision_that_nothing_would_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"task\.revision=v1 is read only with task\.source=hub"):
-        conf.math(revision="v1")
+        conf.math(source="local", path="x", revision="v1")
     folder = published(tmp_path / "hub", {"default": {"test": math_rows("test")}})
     with pytest.raises(ValueError, match=r"task\.revision=v1 is of a hub's data set"):
         conf.math(source="hub", hub_id=folder, revision="v1").check()
@@ -225,7 +225,7 @@ def test_the_revision_of_the_configuration_reaches_the_library(monkeypatch: pyte
 
 
 def test_an_evaluations_manifest_names_the_commit_of_its_data(cached: str, tmp_path: Path) -> None:
-    asked = ["task.source=hub", f"task.hub_id={cached}", "model=scripted", "model.replies=[a]", "tracking=none"]
+    asked = ["task=math", f"task.hub_id={cached}", "model=scripted", "model.replies=[a]", "tracking=none"]
     conduct(compose_plan([*asked, f"results={tmp_path / 'results'}"]))
     (run,) = find_runs(tmp_path / "results")
     assert run.manifest("greedy").data_revisions == {cached: COMMIT}

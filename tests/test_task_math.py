@@ -162,7 +162,7 @@ def test_recorded_ids_find_their_problems() -> None:
 
 
 def test_the_miniature_has_three_splits_that_share_no_problem() -> None:
-    task = conf.math()
+    task = conf.mini_math()
     questions = [{problem.question for problem in task.problems(split)} for split in ("train", "dev", "test")]
     assert all(questions)
     assert len(set.union(*questions)) == sum(map(len, questions))

@@ -19,12 +19,12 @@ FUNCTIONS = [
 
 
 def all_problems() -> list[Problem]:
-    mbpp, humaneval = conf.mbpp(), conf.humaneval()
+    mbpp, humaneval = conf.mini_mbpp(), conf.mini_humaneval()
     return [*(p for split in ("train", "dev", "test") for p in mbpp.problems(split)), *humaneval.problems("test")]
 
 
 def test_the_miniature_has_its_own_ids_and_sizes() -> None:
-    mbpp, humaneval = conf.mbpp(), conf.humaneval()
+    mbpp, humaneval = conf.mini_mbpp(), conf.mini_humaneval()
     assert [len(mbpp.problems(split)) for split in ("train", "dev", "test")] == [400, 100, 200]
     assert mbpp.problems("test")[6].id == mbpp.canonical_id("mbpp/mini/test/0007") == "mbpp/mini/test/0007"
     assert humaneval.problems("test")[7].id == humaneval.canonical_id("humaneval/mini/test/0007")

@@ -23,14 +23,20 @@ import bench.methods
 from bench.evaluation import Evaluation
 from bench.experiment import Experiment, RunSpec
 from bench.launch.command_line import CONF, check_name, composed, one_line
-from bench.models.config import Replay, Scripted, Transformers
+from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
+from bench.models.config import Transformers
+from bench.models.replay import Replay
+from bench.models.scripted import Scripted
 from bench.runs.folder import RunKey
+from bench.tasks.humaneval import HumanEval
+from bench.tasks.math import Math
+from bench.tasks.mbpp import Mbpp
 from bench.training.config import Training
 from bench.training.values_read import only_read, values_read
 
-# A module per method in bench/methods/ and per task in bench/tasks/, each with one dataclass named after it.
+# A module per method in bench/methods/, each with one dataclass named after it.
 METHODS = tuple(module.name for module in iter_modules(bench.methods.__path__) if module.name != "interface")
-TASKS = ("humaneval", "math", "mbpp")
+TASKS = (HumanEval, Math, Mbpp, MiniHumanEval, MiniMath, MiniMbpp)
 
 # Another name of a training, and the one that it runs, is stored and is shown under.
 SAME_TRAINING = {"score_wo_multi_turn": "single_turn_rl"}
@@ -40,18 +46,14 @@ def register() -> None:
     """Tell Hydra every schema. Registering twice changes nothing."""
     store = ConfigStore.instance()
     store.store(name="Experiment", node=Experiment)
-    modules = [
-        importlib.import_module(f"{package}.{name}")
-        for package, names in (("bench.methods", METHODS), ("bench.tasks", TASKS))
-        for name in names
-    ]
+    methods = [_schema(importlib.import_module(f"bench.methods.{name}")) for name in METHODS]
     # A group of their own: method=glob(*) would find a schema that stood among the methods, and try to run it.
-    for schema in (Training, Evaluation, Transformers, Replay, Scripted, *map(_schema, modules)):
+    for schema in (Training, Evaluation, Transformers, Replay, Scripted, *TASKS, *methods):
         store.store(group="schema", name=schema.__name__, node=schema)
 
 
 def _schema(module: ModuleType) -> type:
-    """The dataclass that a module is named after: PairSft in pair_sft, HumanEval in humaneval."""
+    """The dataclass that a module is named after: PairSft in pair_sft."""
     wanted = module.__name__.rpartition(".")[2].replace("_", "")
     kinds = [
         kind

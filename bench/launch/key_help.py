@@ -71,7 +71,10 @@ def keys(config: DictConfig) -> str:
 
 @cache
 def meanings(kind: type) -> dict[str, str]:
-    """By field of a dataclass: the comment at the end of its line, or the one above it; "" where there is none."""
+    """By field of a dataclass: the comment at the end of its line, or the one above it; "" where there is none.
+
+    Fields that it inherits have theirs where they are declared.
+    """
     source = textwrap.dedent(inspect.getsource(kind))
     lines = source.splitlines()
     comments = {
@@ -81,7 +84,9 @@ def meanings(kind: type) -> dict[str, str]:
     }
     (tree,) = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
-    told = {}
+    told: dict[str, str] = {}
+    for base in kind.__bases__:
+        told |= meanings(base) if is_dataclass(base) else {}
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             above = []

@@ -4,7 +4,7 @@
 
 rebuilds bench/models/mini_math/ from its seed: the same bits on one machine, the same figures on another.
 
-The model sees what a language model would see: the first message and the correction of conf/task/math.yaml to the
+The model sees what a language model would see: the first message and the correction of conf/prompts/math.yaml to the
 letter, answers in the form they ask for, a chat template. Only the tokenizer is of the world's size. Its words are
 whole phrases, so a conversation of two attempts is about 40 tokens, and any text from outside the world holds a word
 that it does not know.
@@ -31,7 +31,7 @@ from bench.mini import math_world as world
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / "bench" / "mini" / "checkpoint"
-TASK = ROOT / "conf" / "task" / "math.yaml"
+TASK = ROOT / "conf" / "prompts" / "math.yaml"
 
 PAD, USER, ASSISTANT, END, UNKNOWN = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unknown|>"
 CHAT_TEMPLATE = (
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """What the user says: conf/task/math.yaml."""
+    """What the user says: conf/prompts/math.yaml."""
 
     opening: str  # before the question, which ends the message
     correction: str

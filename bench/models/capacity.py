@@ -34,8 +34,8 @@ class Reader:
         if len(unread) * 2 > len(openings):
             raise ValueError(
                 f"the tokenizer of {self.path} has no tokens for the text of {len(unread)} of {len(openings)} problems "
-                f"(first {unread[0]}). The miniature's model reads the generated problems of task=math only: use "
-                "task=math task.source=mini, or a real model: model=transformers model.path=<folder or hub id>"
+                f"(first {unread[0]}). The miniature's model reads task=mini_math only: use "
+                "task=mini_math, or a real model: model=transformers model.path=<folder or hub id>"
             )
         bridges = {text: self.template.bridge(text, turn_ended=False) for text in said}
         unknown = self.tokenizer.unk_token_id

@@ -16,8 +16,6 @@ from bench.models.capacity import Outline, stop_ids
 from bench.models.contents import hub_contents, model_contents
 from bench.models.interface import Playable, Sampler
 from bench.models.renderer import TemplateKind
-from bench.models.replay import Replay as Replay  # all models are found here
-from bench.models.scripted import Scripted as Scripted
 from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
 
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -67,6 +65,7 @@ class Transformers:
     path: str  # a local folder or a hub id
     revision: str | None = None  # of a hub's model: a commit, tag or branch; None: its main branch as it is now
     name: str = ""  # of the results' folder; empty: the path's last part
+    made_for: str = ""  # the one task whose text its tokenizer knows; empty: it reads any text
     template: TemplateKind = TemplateKind.auto  # what turns messages into text
     max_tokens: int = 1024  # per reply
     # of forward passes, samples and the reference; weights that are trained are float32 besides (see precision.py)

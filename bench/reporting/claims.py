@@ -69,7 +69,7 @@ def findings(results: list[MethodResult]) -> list[Finding]:
     found = []
     for setting, group in by_setting(results):
         methods = {result.method: result for result in group}
-        judged = [_judge(claim, setting, methods) for claim in CLAIMS if claim.task == setting.task]
+        judged = [_judge(claim, setting, methods) for claim in CLAIMS if claim.task == setting.paper_task]
         found += judged if any(finding.estimate for finding in judged) else []
     return found
 

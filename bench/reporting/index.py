@@ -30,8 +30,17 @@ class Setting:
     variant: str
     part: str = ""  # "(b)", "(c)", ...: see bench.reporting.apart
     why: str = field(default="", compare=False)  # how a part differs from the plain one
-    problems: str = field(default="", compare=False)  # "miniature", "50 of MATH500's 500 problems"; empty: all of them
+    problems: str = field(default="", compare=False)  # "50 of MATH500's 500 problems"; empty: all of them
     is_recording: bool = field(default=False, compare=False)  # of attempts that some other system made
+
+    @property
+    def is_miniature(self) -> bool:
+        return self.task.startswith("mini_")
+
+    @property
+    def paper_task(self) -> str:
+        """The task whose numbers in the paper stand beside it: of the miniature, the one that it imitates."""
+        return self.task.removeprefix("mini_")
 
     @property
     def label(self) -> str:
@@ -113,12 +122,8 @@ def read_index(folder: Path, *, evaluation: str, only: Collection[RunKey] | None
 def _result_of_one_run(run: RunFolder, evaluation: str) -> MethodResult:
     """Without estimates, and its setting without a part. Raises ValueError where a file of the run is damaged."""
     manifest, episodes = run.manifest(evaluation), run.episodes(evaluation)
-    task = run.config.get("task")
-    if not isinstance(task, dict):
-        raise ValueError(f"{run.path / 'config.json'} is damaged (it has no task); delete its folder and run again")
-    problems = problems_label(
-        run.key.task, source=str(task.get("source", "")), split=manifest.split, num_problems=manifest.num_problems
-    )
+    run.config  # noqa: B018  raises ValueError where it is damaged
+    problems = problems_label(run.key.task, split=manifest.split, num_problems=manifest.num_problems)
     setting = replace(setting_of(run.key), problems=problems, is_recording=manifest.is_recording)
     return MethodResult(run.key.method, setting, evaluation, (run,), (manifest,), episodes)
 

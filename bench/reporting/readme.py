@@ -21,16 +21,15 @@ END = "<!-- main table: end -->"
 def write_readme(readme: Path, results: list[MethodResult]) -> list[Path]:
     """Replace the CSV, and the README's text between the two markers.
 
-    Raises ValueError where no run on the miniature of MATH has finished, and where a marker is not in the README.
+    Raises ValueError where no run on mini_math has finished, and where a marker is not in the README.
     """
     miniature = [
         each
         for each in results
-        if (each.setting.task, each.setting.variant, each.setting.part) == ("math", "main", "")
-        and each.setting.problems == "miniature"
+        if (each.setting.task, each.setting.variant, each.setting.part) == ("mini_math", "main", "")
     ]
     if not miniature:
-        raise ValueError("--readme takes the miniature's variant main, and no run of it on math has finished")
+        raise ValueError("--readme takes the miniature's variant main, and no run of it on mini_math has finished")
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{readme} must have the line {BEGIN.strip()!r} once, and {END!r} after it")

@@ -66,13 +66,12 @@ TEST_SETS = {  # what each task is tested on in full
 }
 
 
-def problems_label(task: str, *, source: str, split: str, num_problems: int) -> str:
-    """What the problems are where they are not the whole test set; empty where they are."""
+def problems_label(task: str, *, split: str, num_problems: int) -> str:
+    """What the problems are where they are not the whole test set; empty where they are, and for a generated task."""
     size, whole = TEST_SETS.get(task, (0, ""))
     if split != "test":
-        label = f"{num_problems} problems of the {split} split"
-        return f"miniature, {label}" if source == "mini" else label
-    return "miniature" if source == "mini" else f"{num_problems} of {whole}" if num_problems < size else ""
+        return f"{num_problems} problems of the {split} split"
+    return f"{num_problems} of {whole}" if num_problems < size else ""
 
 
 def show_number(value: float, digits: int = 1) -> str:

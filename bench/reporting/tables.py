@@ -131,7 +131,7 @@ def reproducing(printed: PaperTable, results: list[MethodResult]) -> list[Method
     return [
         each
         for each in results
-        if each.setting.task == printed.task and each.method in printed.rows and paper_beside(each)
+        if each.setting.paper_task == printed.task and each.method in printed.rows and paper_beside(each)
     ]
 
 
@@ -139,7 +139,7 @@ def paper_beside(result: MethodResult) -> PaperRow | None:
     """The paper's row for the same; None for a recording, which may be of any system."""
     if result.setting.is_recording:
         return None
-    return paper_row(method=result.method, task=result.setting.task, variant=result.setting.variant)
+    return paper_row(method=result.method, task=result.setting.paper_task, variant=result.setting.variant)
 
 
 def setting_notes(results: list[MethodResult]) -> str:
@@ -149,12 +149,12 @@ def setting_notes(results: list[MethodResult]) -> str:
         if setting.part:
             reasons = dict.fromkeys(f"{result.label} {result.setting.why}" for result in group)
             notes.append(f"{setting.label} is kept apart: {'; '.join(reasons)}.")
-        tables = [table for table in paper_tables() if table.task == setting.task and setting.variant == "main"]
+        tables = [table for table in paper_tables() if table.task == setting.paper_task and setting.variant == "main"]
         if setting.is_recording:
             notes.append(f"{setting.label}: recorded attempts, graded here; the paper has no such setting.")
         elif not tables:
             notes.append(f"{setting.label}: the paper has no such setting.")
-        elif setting.problems.startswith("miniature"):
+        elif setting.is_miniature:
             notes.append(
                 f"{setting.label}: generated miniature problems and a tiny model, not the paper's setting; "
                 f"the paper's numbers ({tables[0].setting}) show the phenomenon and are no target."

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from bench.data_files import Record
 
-CURE_WITHOUT_HUB = "use task.source=local with task.path=..., or task.source=mini, which needs no network"
+HINT_WITHOUT_HUB = "use task.source=local with task.path=..., or task=mini_math, which needs no network"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -38,7 +38,7 @@ def require_hub(hub_id: str, *, revision: str | None) -> None:
     """Raise ValueError for what can be seen to be wrong without a network."""
     if importlib.util.find_spec("datasets") is None:
         raise ValueError(
-            f"loading {hub_id} from the hub needs the package `datasets`; install it, or {CURE_WITHOUT_HUB}"
+            f"loading {hub_id} from the hub needs the package `datasets`; install it, or {HINT_WITHOUT_HUB}"
         )
     if revision is not None and Path(hub_id).is_dir():
         raise ValueError(f"task.revision={revision} is of a hub's data set, and {hub_id} is a folder: drop it")
@@ -64,7 +64,7 @@ def hub_data(hub_id: str, *, config: str | None = None, revision: str | None = N
         loaded = cast("dict[str, Iterable[Any]]", builder.as_dataset())
     except (OSError, ValueError, DatasetsError) as error:  # no network, offline mode, no such data set or config
         raise ValueError(
-            f"cannot load {hub_id} from the hub ({error.__cause__ or error}); check the network, or {CURE_WITHOUT_HUB}"
+            f"cannot load {hub_id} from the hub ({error.__cause__ or error}); check the network, or {HINT_WITHOUT_HUB}"
         ) from error
     splits = {
         str(name): [Record(f"{hub_id}, {name} row {number}", dict(row)) for number, row in enumerate(rows, start=1)]

@@ -15,7 +15,6 @@ from bench.data_files import Record, first_file, read_records
 from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
-from bench.mini import code_world as code
 from bench.tasks.hub import HubData, hub_data, require_hub
 from bench.tasks.interface import (
     Source,
@@ -25,59 +24,39 @@ from bench.tasks.interface import (
     local_path,
     require_split,
 )
-from bench.tasks.mbpp import Mbpp
+from bench.tasks.mbpp import Mbpp, MbppPosed
 from bench.tasks.prompts import fill, require_slots
 from bench.tasks.splits import capped, check_counts, check_disjoint, check_unique, report
 
 
 @dataclass(kw_only=True)
-class HumanEval:
-    """Tests on HumanEval, trains on `training`; each problem is posed in the manner of its own data set."""
+class HumanEvalPosed:
+    """What any task in HumanEval's form shares. Each problem is posed in the manner of its own data set."""
 
-    name: ClassVar[str] = "humaneval"
-
-    training: Mbpp
+    training: MbppPosed
     prompt_template: str  # the first user message, with {question}
     correction: str  # asks for the next attempt
     stop_strings: list[str]  # end a reply, besides the end of the model's turn
-    source: Source  # where the problems come from
-    hub_id: str  # of the data set
-    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
-    path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
     num_test: int | None = None  # as num_train, of the test split
 
     def __post_init__(self) -> None:
-        check_path_is_read(self.source, self.path)
-        check_revision_is_read(self.source, self.revision)
         check_stop_strings(self.stop_strings)
         check_counts(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
 
     @property
-    def downloads(self) -> bool:
-        return self.source is Source.hub or self.training.downloads
-
-    def check(self) -> None:
-        if self.source is Source.hub:
-            require_hub(self.hub_id, revision=self.revision)
-        else:
-            self._test  # noqa: B018  loads and keeps it
-        if not self._lacks_training:  # testing alone may do without
-            self.training.check()
+    def test(self) -> tuple[Problem, ...]:
+        """All problems, read once."""
+        raise NotImplementedError
 
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
         if split == "test":
-            return capped(self._test, self.num_test)
-        if self._lacks_training:
-            raise ValueError("task=humaneval trains on MBPP: give task.training.path=<mbpp.jsonl or its folder>")
+            return capped(self.test, self.num_test)
         problems = self.training.problems(split)
-        check_disjoint(_questions(problems), _questions(self._test), task=self.name)
+        check_disjoint(_questions(problems), _questions(self.test), task="humaneval")
         return capped(problems, self.num_train) if split == "train" else problems
-
-    def revisions(self) -> dict[str, str]:
-        return (self._hub.revisions if self.source is Source.hub else {}) | self.training.revisions()
 
     def prompt(self, problem: Problem) -> str:
         if problem.id.startswith("mbpp/"):
@@ -94,26 +73,7 @@ class HumanEval:
             return f"humaneval/{match[1]}"
         raise ValueError(f'{raw!r} is no id of a HumanEval task; those are 0, "HumanEval/0" or "humaneval/0"')
 
-    @property
-    def _lacks_training(self) -> bool:
-        return self.training.source is Source.local and not self.training.path
-
-    @cached_property
-    def _hub(self) -> HubData:
-        return hub_data(self.hub_id, revision=self.revision)
-
-    @cached_property
-    def _test(self) -> tuple[Problem, ...]:
-        if self.source is Source.mini:
-            origin = "mini humaneval"
-            records = [Record(f"{origin}, {row['task_id']}", row) for row in code.humaneval_rows()]
-        elif self.source is Source.hub:
-            origin = self.hub_id
-            records = self._hub.split("test")
-        else:
-            file = _file(local_path(self.path, task=self.name))
-            origin = str(file)
-            records = read_records(file)
+    def posed(self, records: list[Record], *, origin: str) -> tuple[Problem, ...]:
         problems = tuple(map(self._problem, records))
         check_unique(problems, origin=origin)
         report(origin, num_records=len(records), num_problems=len(problems), notes={})
@@ -128,6 +88,59 @@ class HumanEval:
             gold=prompt + unix_lines(record.required_text("canonical_solution")),
             tests=record.read(humaneval_tests),
         )
+
+
+@dataclass(kw_only=True)
+class HumanEval(HumanEvalPosed):
+    """The data set itself: tests on HumanEval, trains on `training`."""
+
+    name: ClassVar[str] = "humaneval"
+
+    training: Mbpp
+    source: Source  # where the problems come from
+    hub_id: str  # of the data set
+    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
+    path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path_is_read(self.source, self.path)
+        check_revision_is_read(self.source, self.revision)
+
+    @property
+    def downloads(self) -> bool:
+        return self.source is Source.hub or self.training.downloads
+
+    def check(self) -> None:
+        if self.source is Source.hub:
+            require_hub(self.hub_id, revision=self.revision)
+        else:
+            self.test  # noqa: B018  loads and keeps it
+        if not self._lacks_training:  # testing alone may do without
+            self.training.check()
+
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        if split != "test" and self._lacks_training:
+            raise ValueError("task=humaneval trains on MBPP: give task.training.path=<mbpp.jsonl or its folder>")
+        return super().problems(split)
+
+    def revisions(self) -> dict[str, str]:
+        return (self._hub.revisions if self.source is Source.hub else {}) | self.training.revisions()
+
+    @property
+    def _lacks_training(self) -> bool:
+        return self.training.source is Source.local and not self.training.path
+
+    @cached_property
+    def _hub(self) -> HubData:
+        return hub_data(self.hub_id, revision=self.revision)
+
+    @cached_property
+    def test(self) -> tuple[Problem, ...]:
+        if self.source is Source.hub:
+            return self.posed(self._hub.split("test"), origin=self.hub_id)
+        file = _file(local_path(self.path, task=self.name))
+        return self.posed(read_records(file), origin=str(file))
 
 
 def _file(path: Path) -> Path:

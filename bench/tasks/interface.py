@@ -18,7 +18,6 @@ class Source(Enum):
 
     hub = "hub"  # downloaded with `datasets`, by the id in the task's YAML
     local = "local"  # a file or folder on this machine, named by the task's `path`
-    mini = "mini"  # generated here: the miniature, without network or files
 
 
 class Task(Protocol):

@@ -31,29 +31,50 @@ LAYOUT = (
 
 
 @dataclass(kw_only=True)
-class Math:
-    """Problems with a short final answer. A local file, not a folder, is a test split without training problems."""
-
-    name: ClassVar[str] = "math"
+class MathPosed:
+    """What any task in MATH's form shares: how a problem is posed and graded, wherever it comes from."""
 
     prompt_template: str  # the first user message, with {question}
     correction: str  # asks for the next attempt
     stop_strings: list[str]  # end a reply, besides the end of the model's turn
-    source: Source  # where the problems come from
-    hub_id: str  # a data set without a train split is a test split without training problems
-    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
-    path: str | None = None  # for source=local: a folder (see LAYOUT) or one file
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
     num_test: int | None = None  # as num_train, of the test split
-    num_dev: int = 0  # training problems held out as the dev split; the miniature has a dev split of its own
-    gold_fixes: dict[str, str] = field(default_factory=dict)  # problem id: the gold that replaces a broken one
 
     def __post_init__(self) -> None:
-        check_path_is_read(self.source, self.path)
-        check_revision_is_read(self.source, self.revision)
         check_stop_strings(self.stop_strings)
         check_counts(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.prompt_template, "question", field="task.prompt_template")
+
+    def prompt(self, problem: Problem) -> str:
+        return fill(self.prompt_template, question=problem.question)
+
+    def verifier(self, grading: Grading) -> Verifier:
+        return AnswerVerifier(grading)
+
+    def canonical_id(self, raw: str | int) -> str:
+        return f"math/{str(raw).removeprefix('math/').removesuffix('.json')}"
+
+    def capped(self, problems: tuple[Problem, ...], split: str) -> tuple[Problem, ...]:
+        return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+
+
+@dataclass(kw_only=True)
+class Math(MathPosed):
+    """Problems with a short final answer. A local file, not a folder, is a test split without training problems."""
+
+    name: ClassVar[str] = "math"
+
+    source: Source  # where the problems come from
+    hub_id: str  # a data set without a train split is a test split without training problems
+    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
+    path: str | None = None  # for source=local: a folder (train and test files, see the README) or one file
+    num_dev: int = 0  # training problems held out as the dev split
+    gold_fixes: dict[str, str] = field(default_factory=dict)  # problem id: the gold that replaces a broken one
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path_is_read(self.source, self.path)
+        check_revision_is_read(self.source, self.revision)
         if self.num_dev < 0:
             raise ValueError(f"task.num_dev must not be negative, and is {self.num_dev}")
 
@@ -70,20 +91,10 @@ class Math:
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
         hint = "set task.num_dev to hold some out of training" if split == "dev" else f"give a folder with {LAYOUT}"
-        problems = self._splits.get(split, hint=hint)
-        return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+        return self.capped(self._splits.get(split, hint=hint), split)
 
     def revisions(self) -> dict[str, str]:
         return self._hub.revisions if self.source is Source.hub else {}
-
-    def prompt(self, problem: Problem) -> str:
-        return fill(self.prompt_template, question=problem.question)
-
-    def verifier(self, grading: Grading) -> Verifier:
-        return AnswerVerifier(grading)
-
-    def canonical_id(self, raw: str | int) -> str:
-        return f"math/{str(raw).removeprefix('math/').removesuffix('.json')}"
 
     @cached_property
     def _hub(self) -> HubData:
@@ -91,12 +102,7 @@ class Math:
 
     @cached_property
     def _splits(self) -> Splits:
-        if self.source is Source.mini:
-            from bench.mini import math_world as world
-
-            train, dev, test = (tuple(world.problems(split)) for split in ("train", "dev", "test"))
-            splits = Splits(train, dev, test)
-        elif self.source is Source.hub:
+        if self.source is Source.hub:
             splits = self._split(self._hub.splits.get("train", []), self._hub.split("test"))
         else:
             splits = self._split(*_local_records(local_path(self.path, task=self.name)))

@@ -19,7 +19,6 @@ from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
-from bench.mini import code_world as code
 from bench.tasks.hub import hub_data, require_hub
 from bench.tasks.interface import (
     Source,
@@ -43,15 +42,19 @@ from bench.tasks.splits import (
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    splits: Splits
+    shots: str | None  # what stands before every prompt; None: rows with their own prompts
+    revisions: Mapping[str, str] = field(default_factory=dict)  # of a hub's data set, by its id
+
+
 @dataclass(kw_only=True)
-class Mbpp:
-    """Problems are posed with the asserts that grade them, as in the paper, unless `num_shown_tests` says fewer.
+class MbppPosed:
+    """What any task in MBPP's form shares: how a problem is posed and graded, wherever its rows come from.
 
-    A local file whose rows carry their own `prompt`, `test` and `entry_point` (HumanEval's format) is a test split
-    without training problems; its rows are posed by `completion_template`, without shots and with no test shown.
+    Problems are posed with the asserts that grade them, as in the paper, unless `num_shown_tests` says fewer.
     """
-
-    name: ClassVar[str] = "mbpp"
 
     question_template: str  # of a problem and of a shot, with {text} and {asserts}
     prompt_template: str  # the first user message, with {question}
@@ -60,18 +63,11 @@ class Mbpp:
     completion_template: str  # the first user message of a row that has a signature, with {question}
     correction: str  # asks for the next attempt
     stop_strings: list[str]  # end a reply, besides the end of the model's turn
-    source: Source  # where the problems come from
-    hub_id: str  # of the data set
-    hub_config: str  # full or sanitized
-    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
-    path: str | None = None  # for source=local: mbpp.jsonl, sanitized-mbpp.json, a folder with one, or rows as above
     num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
     num_test: int | None = None  # as num_train, of the test split
     num_shown_tests: int | None = None  # None: all; the others grade unseen
 
     def __post_init__(self) -> None:
-        check_path_is_read(self.source, self.path)
-        check_revision_is_read(self.source, self.revision)
         check_stop_strings(self.stop_strings)
         check_counts(num_train=self.num_train, num_test=self.num_test)
         require_slots(self.question_template, "text", "asserts", field="task.question_template")
@@ -87,30 +83,19 @@ class Mbpp:
             raise ValueError(f"task.shots={unknown}: MBPP sets tasks 1 to 10 aside as shots; others are train or test")
 
     @property
-    def downloads(self) -> bool:
-        return self.source is Source.hub
-
-    def check(self) -> None:
-        if self.source is Source.hub:
-            require_hub(self.hub_id, revision=self.revision)
-        else:
-            self._loaded  # noqa: B018  loads and keeps them
+    def loaded(self) -> Loaded:
+        """The problems and shots, read once."""
+        raise NotImplementedError
 
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
-        ids = ID_RANGES[split]
-        hint = f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
-        problems = self._loaded.splits.get(split, hint=hint)
+        problems = self.loaded.splits.get(split, hint=self._hint(split))
         return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
 
-    def revisions(self) -> dict[str, str]:
-        """Empty where nothing has been loaded: HumanEval alone may be tested without it."""
-        return dict(self._loaded.revisions) if "_loaded" in self.__dict__ else {}
-
     def prompt(self, problem: Problem) -> str:
-        if self._loaded.shots is None:
+        if self.loaded.shots is None:
             return fill(self.completion_template, question=problem.question)
-        return self._loaded.shots + fill(self.prompt_template, question=problem.question)
+        return self.loaded.shots + fill(self.prompt_template, question=problem.question)
 
     def verifier(self, grading: Grading) -> Verifier:
         return ProgramVerifier(grading)
@@ -118,21 +103,10 @@ class Mbpp:
     def canonical_id(self, raw: str | int) -> str:
         return canonical_id(raw)
 
-    @cached_property
-    def _loaded(self) -> _Loaded:
-        if self.source is Source.mini:
-            return self._split({name: _mini_rows(name) for name in ID_RANGES}, origin="mini mbpp")
-        if self.source is Source.hub:
-            data = hub_data(self.hub_id, config=self.hub_config, revision=self.revision)
-            records = [row for name in ("prompt", "test", "validation", "train") for row in data.split(name)]
-            return replace(self._split(_by_id(records), origin=self.hub_id), revisions=data.revisions)
-        file = _file(local_path(self.path, task=self.name))
-        records = read_records(file)
-        if "entry_point" in records[0].fields:
-            return _Loaded(Splits(test=self._own_prompts(records, origin=str(file))), shots=None)
-        return self._split(_by_id(records), origin=str(file))
+    def _hint(self, split: str) -> str:
+        return f"there is no {split} split"
 
-    def _split(self, rows: dict[str, list[tuple[str, Record]]], *, origin: str) -> _Loaded:
+    def posed(self, rows: dict[str, list[tuple[str, Record]]], *, origin: str) -> Loaded:
         problems = {name: tuple(self._problem(id, row) for id, row in rows[name]) for name in rows}
         check_unique([problem for name in problems for problem in problems[name]], origin=origin)
         statements = {name: {id: _statement(row) for id, row in rows[name]} for name in rows}
@@ -147,7 +121,7 @@ class Mbpp:
         check_disjoint(
             {problem.id: statements["train"][problem.id] for problem in train}, statements["test"], task=origin
         )
-        return _Loaded(
+        return Loaded(
             Splits(train, problems["dev"], problems["test"]), shots=self._pose_shots(rows["prompt"], origin=origin)
         )
 
@@ -172,10 +146,62 @@ class Mbpp:
             tests=tests,
         )
 
+
+@dataclass(kw_only=True)
+class Mbpp(MbppPosed):
+    """The data set itself.
+
+    A local file whose rows carry their own `prompt`, `test` and `entry_point` (HumanEval's format) is a test split
+    without training problems; its rows are posed by `completion_template`, without shots and with no test shown.
+    """
+
+    name: ClassVar[str] = "mbpp"
+
+    source: Source  # where the problems come from
+    hub_id: str  # of the data set
+    hub_config: str  # full or sanitized
+    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
+    path: str | None = None  # for source=local: mbpp.jsonl, sanitized-mbpp.json, a folder with one, or rows as above
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_path_is_read(self.source, self.path)
+        check_revision_is_read(self.source, self.revision)
+
+    @property
+    def downloads(self) -> bool:
+        return self.source is Source.hub
+
+    def check(self) -> None:
+        if self.source is Source.hub:
+            require_hub(self.hub_id, revision=self.revision)
+        else:
+            self.loaded  # noqa: B018  loads and keeps them
+
+    def revisions(self) -> dict[str, str]:
+        """Empty where nothing has been loaded: HumanEval alone may be tested without it."""
+        return dict(self.loaded.revisions) if "loaded" in self.__dict__ else {}
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        if self.source is Source.hub:
+            data = hub_data(self.hub_id, config=self.hub_config, revision=self.revision)
+            records = [row for name in ("prompt", "test", "validation", "train") for row in data.split(name)]
+            return replace(self.posed(_by_id(records), origin=self.hub_id), revisions=data.revisions)
+        file = _file(local_path(self.path, task=self.name))
+        records = read_records(file)
+        if "entry_point" in records[0].fields:
+            return Loaded(Splits(test=self._own_prompts(records, origin=str(file))), shots=None)
+        return self.posed(_by_id(records), origin=str(file))
+
+    def _hint(self, split: str) -> str:
+        ids = ID_RANGES[split]
+        return f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
+
     def _own_prompts(self, records: list[Record], *, origin: str) -> tuple[Problem, ...]:
         problems = tuple(
             Problem(
-                id=_task_id(record),
+                id=task_id(record),
                 question=unix_lines(record.required_text("prompt")).strip("\n"),
                 gold="",  # such rows bring no reference program
                 tests=record.read(humaneval_tests),
@@ -193,13 +219,6 @@ def canonical_id(raw: object) -> str:
     raise ValueError(f'{raw!r} is no id of an MBPP task; those are 234, "Mbpp/234" or "mbpp/234"')
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    splits: Splits
-    shots: str | None  # what stands before every prompt; None: rows with their own prompts
-    revisions: Mapping[str, str] = field(default_factory=dict)  # of a hub's data set, by its id
-
-
 def _file(path: Path) -> Path:
     if path.is_file():
         return path
@@ -212,7 +231,7 @@ def _file(path: Path) -> Path:
 def _by_id(records: list[Record]) -> dict[str, list[tuple[str, Record]]]:
     rows: dict[str, list[tuple[str, Record]]] = {name: [] for name in ID_RANGES}
     for record in records:
-        id = _task_id(record)
+        id = task_id(record)
         name = next((name for name, ids in ID_RANGES.items() if _number(id) in ids), None)
         if name is None:
             raise ValueError(f"{record.place}: MBPP's tasks are numbered 1 to 974, and this is {id}")
@@ -220,17 +239,12 @@ def _by_id(records: list[Record]) -> dict[str, list[tuple[str, Record]]]:
     return rows
 
 
-def _task_id(record: Record) -> str:
+def task_id(record: Record) -> str:
     return record.read(lambda fields: canonical_id(fields.get("task_id", fields.get("problem_id"))))
 
 
 def _number(id: str) -> int:
     return int(id.rpartition("/")[2])
-
-
-def _mini_rows(name: str) -> list[tuple[str, Record]]:
-    records = [Record(f"mini mbpp, {row['task_id']}", row) for row in code.mbpp_rows(name)]
-    return [(_task_id(record), record) for record in records]
 
 
 def _statement(record: Record) -> str:

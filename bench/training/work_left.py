@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.rollout import RolloutWorker
 from bench.runs.progress import Planned
 from bench.status import Status, Work
 from bench.training.config import Training
@@ -32,7 +31,6 @@ class WorkLeft:
     def __init__(
         self,
         training: Training,
-        rollouts: RolloutWorker,  # noqa: ARG002  stages say what is planned
         unmeasured: Mapping[str, int],
         *,
         trains: bool,

@@ -1,7 +1,7 @@
 """How noisy SCoRe's Stage II gradient is with and without a baseline, on the same episodes.
 
-    python tests/perf/gradient_variance.py results/runs/score_stage1/math/mini/main/seed*
-    python tests/perf/gradient_variance.py --kl-baseline results/runs/score_stage1/math/mini/main/seed*
+    python tests/perf/gradient_variance.py results/runs/score_stage1/mini_math/mini/main/seed*
+    python tests/perf/gradient_variance.py --kl-baseline results/runs/score_stage1/mini_math/mini/main/seed*
 
 For the weights of each run: the trace of the covariance of a step's gradient, and the ratio of two such traces whose
 gradients have the same expectation. The first command compares the baselines `loo` and `loo_residual`, for the whole
