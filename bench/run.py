@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from bench.experiment import RunSpec
 from bench.launch import key_help
-from bench.launch.announce import closing, opening
+from bench.launch.announce import after_sweep, before_sweep
 from bench.launch.catalogue import plan_job, register
 from bench.launch.clusters import check_cluster, failure_of, launch
 from bench.launch.command_line import CONF, jobs_of
@@ -87,7 +87,7 @@ def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) ->
     here = launcher.endswith("BasicLauncher")
     slots = slots_for(unfinished, jobs=plans[0].experiment.jobs) if here else None
     began = time.monotonic()
-    print(*opening(plans, unfinished, slots, launcher=launcher), sep="\n", file=sys.stderr, flush=True)
+    print(*before_sweep(plans, unfinished, slots, launcher=launcher), sep="\n", file=sys.stderr, flush=True)
     if slots is not None:
         failures = [failure_of(plan) for plan in run_all(unfinished, slots)]
     else:
@@ -97,7 +97,7 @@ def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) ->
         print_main_table(results, asked, evaluation=evaluation)
     sys.stdout.flush()
     seconds = time.monotonic() - began
-    print(*closing(plans, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)
+    print(*after_sweep(plans, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -121,7 +121,9 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
                 if any(other.config == plan.config for other in twins):
                     continue  # the same experiment by another name (SAME_TRAINING), or asked for twice
                 if twins:
-                    raise ValueError(f"{plan.key} stands twice in this sweep; give one of them another variant=<name>")
+                    raise ValueError(
+                        f"{plan.key} is requested twice in this sweep; give one of them another variant=<name>"
+                    )
                 plans.append(plan)
                 jobs.append(job)
             except ValueError as error:

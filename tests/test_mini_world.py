@@ -112,10 +112,10 @@ def test_a_good_part_of_the_entries_that_test_problems_need_is_in_no_training_pr
 
 
 @given(level=levels, seed=seeds)
-def test_a_check_is_true_even_where_the_hunch_is_wrong(level: int, seed: int):
+def test_a_check_is_true_even_where_the_guess_is_wrong(level: int, seed: int):
     exercises, *attempts = written(level, seed)
     for solutions in attempts:
-        shown_NK = world.world().tables.outputs_FV[exercises.functions_NK, solutions.hunches_NK]
+        shown_NK = world.world().tables.outputs_FV[exercises.functions_NK, solutions.guesses_NK]
         assert (shown_NK == solutions.checks_NK).all()
 
 

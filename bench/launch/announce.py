@@ -15,7 +15,7 @@ from bench.runs.folder import RunKey
 _MOST_NAMED = 4  # values of one kind that are named; more are counted
 
 
-def opening(
+def before_sweep(
     specs: Sequence[RunSpec], unfinished: Sequence[RunSpec], slots: Slots | None, *, launcher: str = ""
 ) -> list[str]:
     """What is planned, where it goes, how much of it at once, and how long it may take; `slots` of this machine."""
@@ -26,7 +26,7 @@ def opening(
     lines = [f"{_count(len(specs), 'run')} planned: {_what(keys)}{before}", f"results go to {results}/runs"]
     if not unfinished:
         return lines
-    lines += dict.fromkeys(f"note: {told}" for spec in unfinished if (told := spec.budget_missed()))
+    lines += dict.fromkeys(f"note: {missed}" for spec in unfinished if (missed := spec.budget_missed()))
     if slots is None:
         return [*lines, f"jobs go to {launcher.rpartition('.')[2]}; its logs lie in {results}/sweeps/logs"]
     where = f"GPU {', '.join(gpu for gpu in slots.gpus if gpu is not None)}" if slots.gpus else "the CPU"
@@ -36,7 +36,7 @@ def opening(
     return lines
 
 
-def closing(specs: Sequence[RunSpec], failures: Sequence[str], *, seconds: float, command: str) -> list[str]:
+def after_sweep(specs: Sequence[RunSpec], failures: Sequence[str], *, seconds: float, command: str) -> list[str]:
     """What to do next: `failures` is a line for each failed run, `command` what to call for another try."""
     results = Path(specs[0].experiment.results)
     done = [spec for spec in specs if spec.is_finished]
@@ -72,14 +72,14 @@ def _count(number: int, what: str) -> str:
 
 
 def _what(keys: Sequence[RunKey]) -> str:
-    told = []
+    parts = []
     for name in ("method", "task", "model", "variant", "seed"):
         values = list(dict.fromkeys(str(getattr(key, name)) for key in keys))
         if name == "variant" and values == ["main"]:
             continue
         shown = f": {', '.join(values)}" if len(values) <= _MOST_NAMED else ""
-        told.append(f"{name} {values[0]}" if len(values) == 1 else f"{len(values)} {name}s{shown}")
-    return "; ".join(told)
+        parts.append(f"{name} {values[0]}" if len(values) == 1 else f"{len(values)} {name}s{shown}")
+    return "; ".join(parts)
 
 
 def _time(unfinished: Sequence[RunSpec], slots: Slots) -> str:

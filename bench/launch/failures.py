@@ -33,6 +33,6 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
-def ran_out_of_gpu(told: str) -> bool:
+def ran_out_of_gpu(trace: str) -> bool:
     """Whether a traceback ends with torch's error for a GPU whose memory is full; the message itself may have lines."""
-    return bool(re.search(r"^torch\.(cuda\.)?OutOfMemoryError: ", told, flags=re.MULTILINE))
+    return bool(re.search(r"^torch\.(cuda\.)?OutOfMemoryError: ", trace, flags=re.MULTILINE))

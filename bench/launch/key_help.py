@@ -84,9 +84,9 @@ def meanings(kind: type) -> dict[str, str]:
     }
     (tree,) = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
-    told: dict[str, str] = {}
+    by_field: dict[str, str] = {}
     for base in kind.__bases__:
-        told |= meanings(base) if is_dataclass(base) else {}
+        by_field |= meanings(base) if is_dataclass(base) else {}
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             above = []
@@ -94,8 +94,8 @@ def meanings(kind: type) -> dict[str, str]:
             while row in comments and lines[row - 1].lstrip().startswith("#"):
                 above.insert(0, comments[row])
                 row -= 1
-            told[node.target.id] = comments.get(node.end_lineno or node.lineno) or " ".join(above)
-    return told
+            by_field[node.target.id] = comments.get(node.end_lineno or node.lineno) or " ".join(above)
+    return by_field
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -105,11 +105,11 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any, str]
         if not prefix and name == "hydra":
             continue
         value = None if OmegaConf.is_missing(config, name) else config[name]
-        told = _meaning(kind, name) if is_dataclass(kind) else ""
+        meaning = _meaning(kind, name) if is_dataclass(kind) else ""
         if isinstance(value, DictConfig) and (is_dataclass(OmegaConf.get_type(value)) or name == "evaluations"):
             yield from _keys(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "???" if OmegaConf.is_missing(config, name) else value, told
+            yield f"{prefix}{name}", "???" if OmegaConf.is_missing(config, name) else value, meaning
 
 
 def keys_of(kind: type, prefix: str) -> Iterator[tuple[str, str]]:
@@ -129,8 +129,8 @@ def _meaning(kind: Any, name: str) -> str:
     words = [
         each.value for option in options if isinstance(option, type) and issubclass(option, Enum) for each in option
     ]
-    told = re.sub(r"\bNone\b", "null", meanings(kind).get(name, ""))
-    return f"{told.rstrip('.')} [{' | '.join(words)}]" if words else told
+    meaning = re.sub(r"\bNone\b", "null", meanings(kind).get(name, ""))
+    return f"{meaning.rstrip('.')} [{' | '.join(words)}]" if words else meaning
 
 
 def schema_of(path: Path) -> type:

@@ -161,14 +161,14 @@ def _conduct(spec: RunSpec, environment: dict[str, str], line: Connection) -> No
     try:
         conduct(spec, line.send)
     except BaseException as error:
-        told = traceback.format_exc()
+        trace = traceback.format_exc()
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        # What a user can cure needs one line; a fault of ours needs its trace.
-        print(f"{spec.key}: {sentence(error) or told}", file=sys.stderr)
+        # What a user can mend needs one line; a fault of ours needs its trace.
+        print(f"{spec.key}: {sentence(error) or trace}", file=sys.stderr)
         if failure.parent.is_dir():
             with suppress(OSError):  # the disk may be what is full
-                failure.write_text(told, encoding="utf-8")
+                failure.write_text(trace, encoding="utf-8")
         sys.exit(1)
     failure.unlink(missing_ok=True)
 

@@ -2,7 +2,7 @@
 
 A problem asks for the x with f(g(x)) = c. The functions are permutations of a few numbers, given by tables drawn at
 random, so nothing about one entry follows from another: it is known or it is not. A solution works backwards, one step
-per function: a *hunch*, which number goes in, then its *check*, what comes out and whether that was wanted.
+per function: a *guess*, which number goes in, then its *check*, what comes out and whether that was wanted.
 
     $f_{3}(7) = 12$ (as wanted), $f_{8}(0) = 4$ (not as wanted).
     Final Answer: The final answer is $0$. I hope it is correct.
@@ -10,7 +10,7 @@ per function: a *hunch*, which number goes in, then its *check*, what comes out 
 `Author` writes two attempts, for the model to be pretrained on, with the faults that the study is about. A model of
 that author is right about half the time and worse when asked again. Reward can teach it two things. Which number is
 right, entry by entry: this serves both attempts, but only where training problems touch the entry. And to look at the
-check before a hunch is kept or changed: this serves the second attempt alone, on every problem. So something to correct
+check before a guess is kept or changed: this serves the second attempt alone, on every problem. So something to correct
 is left on problems that were not trained on.
 """
 
@@ -60,18 +60,18 @@ class Exercises:
 
 @dataclass(frozen=True, slots=True)
 class Solutions:
-    """Per step the hunch and what its check shows: f(hunch) = check. The last hunch is the answer."""
+    """Per step the guess and what its check shows: f(guess) = check. The last guess is the answer."""
 
-    hunches_NK: IntArray
+    guesses_NK: IntArray
     checks_NK: IntArray
 
     @property
     def answers(self) -> IntArray:
-        return self.hunches_NK[:, -1]
+        return self.guesses_NK[:, -1]
 
     def texts(self, exercises: Exercises) -> list[str]:
-        wanted_NK = np.column_stack([exercises.targets_N, self.hunches_NK[:, :-1]])
-        steps_NKC = np.stack([exercises.functions_NK, self.hunches_NK, self.checks_NK, self.checks_NK == wanted_NK], 2)
+        wanted_NK = np.column_stack([exercises.targets_N, self.guesses_NK[:, :-1]])
+        steps_NKC = np.stack([exercises.functions_NK, self.guesses_NK, self.checks_NK, self.checks_NK == wanted_NK], 2)
         return [_solution_text(steps) for steps in steps_NKC.tolist()]
 
 
@@ -110,7 +110,7 @@ class Faults:
     decoy when asked again.
 
     A second attempt repeats the first, or takes notice of the first's checks, or else is written anew. To take notice
-    is to *trust* a check that passed and keep its hunch, or to *mind* one that failed and correct it.
+    is to *trust* a check that passed and keep its guess, or to *mind* one that failed and correct it.
     """
 
     unsure_share: float = 0.40
@@ -122,7 +122,7 @@ class Faults:
     repeating: float = 0.10  # share of second attempts
     trusting: float = 0.20  # chance, of the steps that passed
     minding: float = 0.35  # chance, of the steps that failed
-    slips: float = 0.02  # chance per hunch of a number out of the air
+    slips: float = 0.02  # chance per guess of a number out of the air
 
 
 @dataclass(frozen=True)
@@ -149,44 +149,44 @@ class Author:
         return cls(tables, faults, decoys_FV, first_FV, second_FV)
 
     def attempt(self, rng: np.random.Generator, exercises: Exercises) -> Solutions:
-        hunches = []
+        guesses = []
         wanted_N = exercises.targets_N
         for functions_N in exercises.functions_NK.T:
-            wanted_N = self._hunch(rng, functions_N, wanted_N, self.first_FV)
-            hunches.append(wanted_N)
-        return self._checked(exercises, hunches)
+            wanted_N = self._guess(rng, functions_N, wanted_N, self.first_FV)
+            guesses.append(wanted_N)
+        return self._checked(exercises, guesses)
 
     def attempt_again(self, rng: np.random.Generator, exercises: Exercises, first: Solutions) -> Solutions:
-        """The second attempt. After a hunch that is changed another number is wanted, and the rest is written anew."""
+        """The second attempt. After a guess that is changed another number is wanted, and the rest is written anew."""
         kind_N = rng.random(len(exercises.targets_N))
         repeats_N = kind_N < self.faults.repeating
-        hunches = []
+        guesses = []
         wanted_N = wanted_before_N = exercises.targets_N
-        steps = zip(exercises.functions_NK.T, first.hunches_NK.T, first.checks_NK.T, strict=True)
+        steps = zip(exercises.functions_NK.T, first.guesses_NK.T, first.checks_NK.T, strict=True)
         for functions_N, before_N, shown_N in steps:
             passed_N = shown_N == wanted_N
             notices_N = kind_N > 1 - np.where(passed_N, self.faults.trusting, self.faults.minding)
             notices_N &= wanted_N == wanted_before_N
-            hunches_N = self._hunch(rng, functions_N, wanted_N, self.second_FV)
-            hunches_N = np.where(notices_N, self.tables.inputs_FV[functions_N, wanted_N], hunches_N)
-            hunches_N = np.where(repeats_N, before_N, hunches_N)
-            hunches.append(hunches_N)
-            wanted_N, wanted_before_N = hunches_N, before_N
-        return self._checked(exercises, hunches)
+            guesses_N = self._guess(rng, functions_N, wanted_N, self.second_FV)
+            guesses_N = np.where(notices_N, self.tables.inputs_FV[functions_N, wanted_N], guesses_N)
+            guesses_N = np.where(repeats_N, before_N, guesses_N)
+            guesses.append(guesses_N)
+            wanted_N, wanted_before_N = guesses_N, before_N
+        return self._checked(exercises, guesses)
 
-    def _hunch(
+    def _guess(
         self, rng: np.random.Generator, functions_N: IntArray, wanted_N: IntArray, chances_FV: Array
     ) -> IntArray:
         num = len(wanted_N)
         errs_N = rng.random(num) < chances_FV[functions_N, wanted_N]
-        hunches_N = np.where(
+        guesses_N = np.where(
             errs_N, self.decoys_FV[functions_N, wanted_N], self.tables.inputs_FV[functions_N, wanted_N]
         )
-        return np.where(rng.random(num) < self.faults.slips, rng.integers(NUM_VALUES, size=num), hunches_N)
+        return np.where(rng.random(num) < self.faults.slips, rng.integers(NUM_VALUES, size=num), guesses_N)
 
-    def _checked(self, exercises: Exercises, hunches: list[IntArray]) -> Solutions:
-        hunches_NK = np.stack(hunches, axis=1)
-        return Solutions(hunches_NK, self.tables.outputs_FV[exercises.functions_NK, hunches_NK])
+    def _checked(self, exercises: Exercises, guesses: list[IntArray]) -> Solutions:
+        guesses_NK = np.stack(guesses, axis=1)
+        return Solutions(guesses_NK, self.tables.outputs_FV[exercises.functions_NK, guesses_NK])
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,10 @@ def question(key: Key) -> str:
 
 
 def _solution_text(steps: list[list[int]]) -> str:
-    """`steps` are rows of function, hunch, check, and whether the check is the number that was wanted."""
+    """`steps` are rows of function, guess, check, and whether the check is the number that was wanted."""
     working = ", ".join(
-        f"$f_{{{function}}}({hunch}) = {check}${PASSED if passed else FAILED}"
-        for function, hunch, check, passed in steps
+        f"$f_{{{function}}}({guess}) = {check}${PASSED if passed else FAILED}"
+        for function, guess, check, passed in steps
     )
     return f"{working}{FINAL}{steps[-1][1]}{END}"
 

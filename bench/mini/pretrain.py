@@ -79,7 +79,7 @@ def build_tokenizer(prompts: Prompts) -> PreTrainedTokenizerFast:
         prompts.correction,
         *world.PHRASES,
         *(f"f_{{{function}}}(" for function in range(world.NUM_FUNCTIONS)),
-        *(f"{value}) = " for value in values),  # a hunch and what opens its check
+        *(f"{value}) = " for value in values),  # a guess and what opens its check
         *(str(value) for value in values),
     ]
     special = [PAD, USER, ASSISTANT, END, UNKNOWN]

@@ -29,11 +29,11 @@ class Reader:
     _measured: dict[str, tuple[int, bool]] = field(default_factory=dict)  # a prompt's ids, and whether all are known
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
-        openings = {problem: self._opening(prompt) for problem, prompt in prompts.items()}
-        unread = [problem for problem, (_, all_known) in openings.items() if not all_known]
-        if len(unread) * 2 > len(openings):
+        measured = {problem: self._prompt(prompt) for problem, prompt in prompts.items()}
+        unread = [problem for problem, (_, all_known) in measured.items() if not all_known]
+        if len(unread) * 2 > len(measured):
             raise ValueError(
-                f"the tokenizer of {self.path} has no tokens for the text of {len(unread)} of {len(openings)} problems "
+                f"the tokenizer of {self.path} has no tokens for the text of {len(unread)} of {len(measured)} problems "
                 f"(first {unread[0]}). The miniature's model reads task=mini_math only: use "
                 "task=mini_math, or a real model: model=transformers model.path=<folder or hub id>"
             )
@@ -43,7 +43,7 @@ class Reader:
         if strange:
             raise ValueError(f"the tokenizer of {self.path} has no tokens for {strange[0]!r}")
         num_replies = 1 + len(said)
-        fixed = max(length for length, _ in openings.values()) + sum(len(bridges[text]) for text in said)
+        fixed = max(length for length, _ in measured.values()) + sum(len(bridges[text]) for text in said)
         longest = fixed + num_replies * max_tokens
         if self.context is not None and longest > self.context:
             most = (self.context - fixed) // num_replies
@@ -53,7 +53,7 @@ class Reader:
                 f"{max_tokens}), the model holds {self.context}: {hint}"
             )
 
-    def _opening(self, prompt: str) -> tuple[int, bool]:
+    def _prompt(self, prompt: str) -> tuple[int, bool]:
         if prompt not in self._measured:
             ids, unknown = self.template.prompt_ids(prompt), self.tokenizer.unk_token_id
             self._measured[prompt] = (len(ids), unknown is None or unknown not in ids)

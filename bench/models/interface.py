@@ -24,7 +24,7 @@ class NonFiniteGradientError(ArithmeticError):
 
 
 class KLEstimator(Enum):
-    """How KL(policy ‖ reference) of an attempt is estimated; all have the same expectation (see objective.py).
+    """How KL(policy ‖ reference) of an attempt is estimated; all have the same expectation (see loss.py).
 
     `exact` has the least variance and costs little more: the reference's logits are made for the other two as well.
     """

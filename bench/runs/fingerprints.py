@@ -64,14 +64,14 @@ def row_fingerprint(
 ) -> dict[str, Any]:
     """What must be equal for two seeds to be averaged. `training_problems` are their contents,
     None for a method that does not train; `turns` is what the user says for a second attempt."""
-    held = claimed(config)
+    compared = claimed(config)
     row = {
-        "method": _nameless(held["method"]),
+        "method": _nameless(compared["method"]),
         "turns": [asdict(turn) for turn in turns],
-        "model": _nameless(held["model"]),
+        "model": _nameless(compared["model"]),
     }
     if training_problems is not None:
-        row["training"] = held["training"]
+        row["training"] = compared["training"]
         row["training_problems"] = dict(training_problems)
     return _plain(row)
 

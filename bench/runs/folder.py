@@ -28,7 +28,7 @@ import pandas as pd
 
 from bench.episode import Episode
 from bench.files import write_file, write_folder
-from bench.runs.lock import LOCK, check_config, check_not_held, has_produced, held, not_writable
+from bench.runs.lock import LOCK, check_config, check_not_held, has_produced, locked, not_writable
 from bench.runs.manifest import Manifest, read_manifest, write_manifest
 from bench.runs.parts import Parts, read_without_answers, write_rows
 from bench.runs.records import rows_of
@@ -83,7 +83,7 @@ class Run:
             (folder / LOCK).touch()
         except OSError as error:
             raise ValueError(not_writable(folder, error)) from None
-        with held(folder):
+        with locked(folder):
             check_config(folder, config)
             if not has_produced(folder):
                 for other in ("inputs.json", "sessions.jsonl", "wandb/id"):

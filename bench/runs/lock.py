@@ -43,7 +43,7 @@ def check_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep other processes out of `folder` while the context lasts. Raises ValueError, naming who holds it.
 
     A lock that another process looked at for a moment (`check_not_held`) is waited for.

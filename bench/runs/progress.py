@@ -55,8 +55,8 @@ class Progress:
             self._last_line = now
             pace = (now - self._began) / max(1, self._done - self._start)
             left = f"{(self._total - self._done) * pace:.0f} s left"
-            told = "  ".join((self._label, f"{self._done}/{self._total}", left, *map(" ".join, numbers.items())))
-            print(told, file=sys.stderr, flush=True)
+            line = "  ".join((self._label, f"{self._done}/{self._total}", left, *map(" ".join, numbers.items())))
+            print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._bar is not None:

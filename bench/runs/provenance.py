@@ -79,7 +79,7 @@ def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def _git(root: Path, *command: str) -> str | None:
     try:
-        told = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=True)
+        completed = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+    return completed.stdout.strip()

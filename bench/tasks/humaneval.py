@@ -18,32 +18,20 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import HubData, hub_data, require_hub
 from bench.tasks.interface import (
     Source,
-    check_path_is_read,
-    check_revision_is_read,
-    check_stop_strings,
     local_path,
     require_split,
 )
 from bench.tasks.mbpp import Mbpp, MbppPosed
-from bench.tasks.prompts import fill, require_slots
-from bench.tasks.splits import capped, check_counts, check_disjoint, check_unique, report
+from bench.tasks.prompts import fill
+from bench.tasks.shared import Posed, Published
+from bench.tasks.splits import check_disjoint, check_unique, report
 
 
 @dataclass(kw_only=True)
-class HumanEvalPosed:
+class HumanEvalPosed(Posed):
     """What any task in HumanEval's form shares. Each problem is posed in the manner of its own data set."""
 
     training: MbppPosed
-    prompt_template: str  # the first user message, with {question}
-    correction: str  # asks for the next attempt
-    stop_strings: list[str]  # end a reply, besides the end of the model's turn
-    num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
-    num_test: int | None = None  # as num_train, of the test split
-
-    def __post_init__(self) -> None:
-        check_stop_strings(self.stop_strings)
-        check_counts(num_train=self.num_train, num_test=self.num_test)
-        require_slots(self.prompt_template, "question", field="task.prompt_template")
 
     @property
     def test(self) -> tuple[Problem, ...]:
@@ -53,10 +41,10 @@ class HumanEvalPosed:
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
         if split == "test":
-            return capped(self.test, self.num_test)
+            return self.capped(self.test, split)
         problems = self.training.problems(split)
         check_disjoint(_questions(problems), _questions(self.test), task="humaneval")
-        return capped(problems, self.num_train) if split == "train" else problems
+        return self.capped(problems, split)
 
     def prompt(self, problem: Problem) -> str:
         if problem.id.startswith("mbpp/"):
@@ -91,25 +79,20 @@ class HumanEvalPosed:
 
 
 @dataclass(kw_only=True)
-class HumanEval(HumanEvalPosed):
+class HumanEval(Published, HumanEvalPosed):
     """The data set itself: tests on HumanEval, trains on `training`."""
 
     name: ClassVar[str] = "humaneval"
 
     training: Mbpp
-    source: Source  # where the problems come from
-    hub_id: str  # of the data set
-    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
-    path: str | None = None  # for source=local: a folder with HumanEval.jsonl.gz, or a file
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_path_is_read(self.source, self.path)
-        check_revision_is_read(self.source, self.revision)
+        self.check_source()
 
     @property
     def downloads(self) -> bool:
-        return self.source is Source.hub or self.training.downloads
+        return super().downloads or self.training.downloads
 
     def check(self) -> None:
         if self.source is Source.hub:

@@ -15,14 +15,12 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import HubData, hub_data, require_hub
 from bench.tasks.interface import (
     Source,
-    check_path_is_read,
-    check_revision_is_read,
-    check_stop_strings,
     local_path,
     require_split,
 )
-from bench.tasks.prompts import fill, require_slots
-from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, check_unique, report
+from bench.tasks.prompts import fill
+from bench.tasks.shared import Posed, Published
+from bench.tasks.splits import Splits, check_disjoint, check_unique, report
 
 LAYOUT = (
     "train12k.jsonl.gz with math500.jsonl (12,000 and 500 problems), or train.jsonl.gz with test.jsonl.gz and "
@@ -31,19 +29,8 @@ LAYOUT = (
 
 
 @dataclass(kw_only=True)
-class MathPosed:
+class MathPosed(Posed):
     """What any task in MATH's form shares: how a problem is posed and graded, wherever it comes from."""
-
-    prompt_template: str  # the first user message, with {question}
-    correction: str  # asks for the next attempt
-    stop_strings: list[str]  # end a reply, besides the end of the model's turn
-    num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
-    num_test: int | None = None  # as num_train, of the test split
-
-    def __post_init__(self) -> None:
-        check_stop_strings(self.stop_strings)
-        check_counts(num_train=self.num_train, num_test=self.num_test)
-        require_slots(self.prompt_template, "question", field="task.prompt_template")
 
     def prompt(self, problem: Problem) -> str:
         return fill(self.prompt_template, question=problem.question)
@@ -54,33 +41,21 @@ class MathPosed:
     def canonical_id(self, raw: str | int) -> str:
         return f"math/{str(raw).removeprefix('math/').removesuffix('.json')}"
 
-    def capped(self, problems: tuple[Problem, ...], split: str) -> tuple[Problem, ...]:
-        return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
-
 
 @dataclass(kw_only=True)
-class Math(MathPosed):
+class Math(Published, MathPosed):
     """Problems with a short final answer. A local file, not a folder, is a test split without training problems."""
 
     name: ClassVar[str] = "math"
 
-    source: Source  # where the problems come from
-    hub_id: str  # a data set without a train split is a test split without training problems
-    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
-    path: str | None = None  # for source=local: a folder (train and test files, see the README) or one file
     num_dev: int = 0  # training problems held out as the dev split
     gold_fixes: dict[str, str] = field(default_factory=dict)  # problem id: the gold that replaces a broken one
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_path_is_read(self.source, self.path)
-        check_revision_is_read(self.source, self.revision)
+        self.check_source()
         if self.num_dev < 0:
             raise ValueError(f"task.num_dev must not be negative, and is {self.num_dev}")
-
-    @property
-    def downloads(self) -> bool:
-        return self.source is Source.hub
 
     def check(self) -> None:
         if self.source is Source.hub:

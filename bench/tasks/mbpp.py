@@ -22,17 +22,13 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.hub import hub_data, require_hub
 from bench.tasks.interface import (
     Source,
-    check_path_is_read,
-    check_revision_is_read,
-    check_stop_strings,
     local_path,
     require_split,
 )
 from bench.tasks.prompts import fill, require_slots
+from bench.tasks.shared import Posed, Published
 from bench.tasks.splits import (
     Splits,
-    capped,
-    check_counts,
     check_disjoint,
     check_unique,
     report,
@@ -50,28 +46,21 @@ class Loaded:
 
 
 @dataclass(kw_only=True)
-class MbppPosed:
+class MbppPosed(Posed):
     """What any task in MBPP's form shares: how a problem is posed and graded, wherever its rows come from.
 
     Problems are posed with the asserts that grade them, as in the paper, unless `num_shown_tests` says fewer.
     """
 
     question_template: str  # of a problem and of a shot, with {text} and {asserts}
-    prompt_template: str  # the first user message, with {question}
     shot_template: str  # with {prompt} and {code}; the shots come before the prompt as they stand
     shots: list[int]  # task ids of MBPP's own prompt problems
     completion_template: str  # the first user message of a row that has a signature, with {question}
-    correction: str  # asks for the next attempt
-    stop_strings: list[str]  # end a reply, besides the end of the model's turn
-    num_train: int | None = None  # for a quick look: this many, the first of a fixed shuffle
-    num_test: int | None = None  # as num_train, of the test split
     num_shown_tests: int | None = None  # None: all; the others grade unseen
 
     def __post_init__(self) -> None:
-        check_stop_strings(self.stop_strings)
-        check_counts(num_train=self.num_train, num_test=self.num_test)
+        super().__post_init__()
         require_slots(self.question_template, "text", "asserts", field="task.question_template")
-        require_slots(self.prompt_template, "question", field="task.prompt_template")
         require_slots(self.shot_template, "prompt", "code", field="task.shot_template")
         require_slots(self.completion_template, "question", field="task.completion_template")
         if self.num_shown_tests is not None and self.num_shown_tests < 1:
@@ -89,8 +78,7 @@ class MbppPosed:
 
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
-        problems = self.loaded.splits.get(split, hint=self._hint(split))
-        return capped(problems, {"train": self.num_train, "test": self.num_test, "dev": None}[split])
+        return self.capped(self.loaded.splits.get(split, hint=self._hint(split)), split)
 
     def prompt(self, problem: Problem) -> str:
         if self.loaded.shots is None:
@@ -148,7 +136,7 @@ class MbppPosed:
 
 
 @dataclass(kw_only=True)
-class Mbpp(MbppPosed):
+class Mbpp(Published, MbppPosed):
     """The data set itself.
 
     A local file whose rows carry their own `prompt`, `test` and `entry_point` (HumanEval's format) is a test split
@@ -157,20 +145,11 @@ class Mbpp(MbppPosed):
 
     name: ClassVar[str] = "mbpp"
 
-    source: Source  # where the problems come from
-    hub_id: str  # of the data set
     hub_config: str  # full or sanitized
-    revision: str | None = None  # of the hub's data set: a commit, tag or branch; None: the newest
-    path: str | None = None  # for source=local: mbpp.jsonl, sanitized-mbpp.json, a folder with one, or rows as above
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_path_is_read(self.source, self.path)
-        check_revision_is_read(self.source, self.revision)
-
-    @property
-    def downloads(self) -> bool:
-        return self.source is Source.hub
+        self.check_source()
 
     def check(self) -> None:
         if self.source is Source.hub:

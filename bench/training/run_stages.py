@@ -122,10 +122,10 @@ def _run(loop: StageLoop, trainer: Trainer) -> None:
         if stats is not None:
             usage.updates += 1
             usage.trained_tokens += stats.trained_tokens
-            told = loop.metrics(samples, stats)
+            metrics = loop.metrics(samples, stats)
             selection = loop.select() if due else {}
-            log(**told.row, **{"train/skipped": skipped.reset()}, **selection, **told.more)
-            shown = told.shown
+            log(**metrics.row, **{"train/skipped": skipped.reset()}, **selection, **metrics.more)
+            shown = metrics.shown
         progress.advance(shown=shown)
         if measured := loop.measure():
             log(**measured)
