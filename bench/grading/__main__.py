@@ -9,8 +9,6 @@ A row of math holds `gold` and either `attempt` (a whole solution, from which on
 copied to OUT, in order, with `grade`, `answer` (math), `failure` and `seconds` added or replaced.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

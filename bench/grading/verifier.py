@@ -1,7 +1,5 @@
 """The interface of a verifier, and the limits that a user may set on grading."""
 
-from __future__ import annotations
-
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, Self

@@ -1,7 +1,5 @@
 """What samplers share that play text and know no tokens: one id per character, so that counts are honest characters."""
 
-from __future__ import annotations
-
 
 class CharacterSampler:
     """The part of `Sampler` that is about ids."""

@@ -3,8 +3,6 @@
 A model is `check`ed in the process that plans a sweep and `build`t in the process that runs the experiment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum

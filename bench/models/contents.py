@@ -1,7 +1,5 @@
 """What a model's files hold, for telling two models of one name apart without loading either."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

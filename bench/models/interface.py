@@ -1,7 +1,5 @@
 """What rollouts may ask of a model (`Sampler`) and what methods may ask of one (`Policy`)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum

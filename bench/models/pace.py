@@ -1,7 +1,5 @@
 """A sign of life while a model samples: a line after five seconds, then one every ten, from a thread of its own."""
 
-from __future__ import annotations
-
 import multiprocessing
 import sys
 import threading

@@ -8,8 +8,6 @@ does: the sampler would pay for its casts at every token, or differ from the lea
 would differ from the policy before the first step. Here policy, sampler and reference are one function.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 import torch

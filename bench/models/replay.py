@@ -5,8 +5,6 @@ tells several conversations about one problem apart. `passed`, a list of true an
 right: it grades nothing, and is kept so that labels and verdicts can be compared.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A policy that says what it is told to and learns nothing: for testing the plumbing, and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

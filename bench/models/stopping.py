@@ -1,7 +1,5 @@
 """Where a reply ends before the model ends its turn: at the first of the task's stop strings that its text holds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 

@@ -1,7 +1,5 @@
 """What a checkpoint's configuration says that this harness cannot do; read before any weights are."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

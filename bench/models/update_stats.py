@@ -1,7 +1,5 @@
 """What an update looked like, summed over its micro-batches."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import torch

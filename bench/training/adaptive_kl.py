@@ -5,8 +5,6 @@ objective, and says no more. Here the coefficient is scaled by the ratio of the 
 latest steps, so that β2 says how much of the reward the divergence costs: with β2 = 0.5 half of it, at any scale.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.training.advantages import Row

@@ -3,8 +3,6 @@
 A row is one episode's values, one per attempt or reply; a group is the rows of one problem's samples.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise

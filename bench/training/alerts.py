@@ -1,7 +1,5 @@
 """What to warn of while training runs: the ways in which self-correction training fails without an error."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

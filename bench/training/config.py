@@ -1,7 +1,5 @@
 """What all trained methods share: one budget by kind of training, and the coefficients that tie them together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import Enum
 

@@ -4,8 +4,6 @@ They are the base model's on training problems and on held-out ones, and the new
 first two rise and the third does not, what was learnt is to correct another model.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from statistics import fmean

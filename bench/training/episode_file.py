@@ -4,8 +4,6 @@ JSON gives token ids, floats and texts back to the bit and holds nothing that co
 come from anybody.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Iterable, Mapping

@@ -3,8 +3,6 @@
 Imitation keeps its last weights: it has no reward by which an earlier checkpoint could be better.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

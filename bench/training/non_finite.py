@@ -1,7 +1,5 @@
 """Updates whose gradient is not finite: skipped and counted, until three in a row say that training has broken."""
 
-from __future__ import annotations
-
 import logging
 
 from bench.models.interface import NonFiniteGradientError

@@ -1,7 +1,5 @@
 """REINFORCE with a leave-one-out baseline: what a stage samples, what its replies earn, which weights it keeps."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ It begins, resumes, steps, skips what is not finite, counts, logs and writes che
 kinds of stage is in `ReinforceLoop` and `ImitateLoop`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol
 

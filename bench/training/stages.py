@@ -4,8 +4,6 @@ A stage says what is sampled, what it earns or which of it is imitated, and wher
 and numbers and no model: `bench.training.run_stages` runs it, and a dry run prints it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

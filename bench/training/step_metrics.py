@@ -1,7 +1,5 @@
 """What is logged of every training step, under the names that W&B and the figures use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean

@@ -1,7 +1,5 @@
 """What every stage of training works with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.models.interface import Policy

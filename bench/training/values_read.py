@@ -4,8 +4,6 @@ What a method does not read may differ between two runs of it without making the
 line that no method reads is a mistake.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from types import FunctionType, MethodType

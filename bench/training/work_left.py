@@ -1,7 +1,5 @@
 """How much of an experiment's work is left, in conversations: for whoever estimates the time."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 

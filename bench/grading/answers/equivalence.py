@@ -21,8 +21,6 @@ Graders disagree on some of this; here it is decided once:
 - **Repetition.** "5 or 5.0" is 5.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import lru_cache

@@ -11,8 +11,6 @@ Where both stand, the one that begins later wins, so a box inside the closing se
 sentence is no answer: an earlier one does not stand in for it.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
 from typing import NamedTuple

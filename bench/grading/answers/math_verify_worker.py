@@ -10,8 +10,6 @@ socket, one message per request and per reply. Everything ends with the owner: t
 its parent change, and each worker ends with the fork server.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

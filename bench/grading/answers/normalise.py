@@ -7,8 +7,6 @@ anything but `\!` stood between them (`1\,2` is "1 2"); a time of day ends in `a
 once and put together again: the cost is linear in its length.
 """
 
-from __future__ import annotations
-
 import re
 
 _UNICODE = str.maketrans(

@@ -7,8 +7,6 @@ relations, mixed numbers, subscripts) it leaves to algebra as well. Powers are t
 not grow.
 """
 
-from __future__ import annotations
-
 import cmath
 import math
 import re

@@ -6,8 +6,6 @@ between delimiters, if there are words around it; then, in a sentence without fo
 whole text is the answer. None of this is done to attempts, from which only `extraction.extract_answer` takes an answer.
 """
 
-from __future__ import annotations
-
 import re
 
 from bench.grading.answers.extraction import Statement, find_statements

@@ -6,8 +6,6 @@ and percent signs and a unit in `\text{ ...}` are gone, `\frac12` and `\sqrt3` h
 of a list counts. The program is our own, from the description of that comparison.
 """
 
-from __future__ import annotations
-
 import re
 
 _REMOVED = re.compile(r"\n|\\!|\\left|\\right|\^\{\\circ\}|\^\\circ|\\\$|\\%")

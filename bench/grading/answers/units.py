@@ -4,8 +4,6 @@ A unit is whatever `\text{...}` closes an answer ("125\text{ miles}", "21\text{ 
 number ("5 feet"). One letter after a number is never a unit: "5m" may be five times m.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

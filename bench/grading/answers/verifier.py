@@ -1,7 +1,5 @@
 """Grades math answers: cheap tiers at once and in this process, algebra in workers that can be killed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -5,8 +5,6 @@ worker that does not reply in time is killed (SIGKILL to its pidfd) and replaced
 `ANSWERS_PER_WORKER` is replaced too, since sympy's caches grow. Nothing is started before the first answer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Tests taken apart: the call that the program's process makes, and the expectation that stays in the test runner."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 from collections.abc import Iterable

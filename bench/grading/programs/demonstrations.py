@@ -1,7 +1,5 @@
 """A program without the statements that only show it at work: `print(f(3))`, `assert f(2) == 4`, `n = int(input())`."""
 
-from __future__ import annotations
-
 import ast
 
 from bench.grading.programs.python_source import bound, loaded, parse

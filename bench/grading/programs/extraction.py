@@ -12,8 +12,6 @@ around. What is taken, in this order:
    follows a program and does not parse (a reply cut in mid-line, prose after code).
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import textwrap

@@ -1,7 +1,5 @@
 """Unit tests out of the files that HumanEval, MBPP and their relatives are published as."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 from typing import Any, Literal

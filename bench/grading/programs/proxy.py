@@ -1,7 +1,5 @@
 """A generated program in its own process, as the test runner sees it: requests, answered by plain data or a failure."""
 
-from __future__ import annotations
-
 import builtins
 import select
 import signal

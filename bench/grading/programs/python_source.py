@@ -1,7 +1,5 @@
 """Python text, looked at and never run: does it parse, which names does it bind, how much of it is code."""
 
-from __future__ import annotations
-
 import ast
 import re
 import warnings

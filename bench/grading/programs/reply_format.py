@@ -5,8 +5,6 @@ at once, with a fence that is never opened, or with a `[BEGIN]` of its own, afte
 ends at the first `[DONE]` after code, or where the reply goes on to invent a further task.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from functools import cache

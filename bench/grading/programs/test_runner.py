@@ -5,8 +5,6 @@ comes back is plain data in exact built-in types, so `==` here is Python's own. 
 provide are read from it; the prompt's helpers (`poly`, `encode_shift`) come from the prompt, never from the program.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import json

@@ -4,8 +4,6 @@ Nothing in here can be trusted once the program is loaded, and nothing in here n
 and no verdict ever enters this process. A program that forges an answer has only chosen what to return.
 """
 
-from __future__ import annotations
-
 import builtins
 import os
 import random

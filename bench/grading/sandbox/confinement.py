@@ -5,8 +5,6 @@ seccomp filter, private network and IPC namespaces, and, where there is no Landl
 mounts or bubblewrap. `isolation()` says which of them hold, as tried out in a process of its own.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import functools

@@ -1,7 +1,5 @@
 """Which files a confined process sees: Landlock rules, or a private root of read-only mounts where there is none."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Sequence

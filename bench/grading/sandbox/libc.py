@@ -1,7 +1,5 @@
 """Functions of the C library that Python does not offer, such as `prctl`, `mount` and `syscall`."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 

@@ -9,8 +9,6 @@ r range, n iterator, k / v / m keys, values and items of a dict, D Decimal, F Fr
 o an object that stays with its owner, M module; dates and times have their type's name.
 """
 
-from __future__ import annotations
-
 import builtins
 import datetime
 import json

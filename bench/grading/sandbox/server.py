@@ -4,8 +4,6 @@ It never sees a program, a test or a value: its client (the test runner) gets th
 reads no more than the commands to start a child and to end it, and it ends itself with the client.
 """
 
-from __future__ import annotations
-
 import gc
 import importlib
 import json

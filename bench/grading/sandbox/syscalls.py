@@ -4,8 +4,6 @@ Forbidden calls fail with EPERM, so that a program sees an ordinary `PermissionE
 with ENOSYS, as on an older kernel. The numbers are those of the kernel's own tables for x86_64 and aarch64.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import ctypes

@@ -3,8 +3,6 @@
 So what else the machine does changes no grade.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 
