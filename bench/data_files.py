@@ -1,7 +1,5 @@
 """Rows of other people's files and data sets, read so that whatever is wrong with one is said with its place."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

@@ -4,8 +4,6 @@ All of it is data: frozen, slotted, comparable, picklable. Configuration is the 
 because Hydra's schemas cannot be frozen.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -3,8 +3,6 @@
 After a crash or a full disk at any moment, the name holds either its old content or its new one, whole.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator

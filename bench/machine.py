@@ -1,7 +1,5 @@
 """What this machine offers: cores and GPUs. Asks no CUDA library in this process: its children may still use them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

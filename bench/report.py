@@ -7,8 +7,6 @@ python bench/report.py --html                   also results/reports/greedy/repo
 python bench/report.py --readme                 also the README's main table, and results/miniature/main.csv below it
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import replace

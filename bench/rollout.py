@@ -4,8 +4,6 @@ Grading runs beside generation: an attempt is handed to the verifier as soon as 
 collected when the last turn has been sampled.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
@@ -102,7 +100,7 @@ class Usage:
     updates: int = 0
     trained_tokens: int = 0  # those that carried any loss
 
-    def add(self, other: Usage) -> None:
+    def add(self, other: "Usage") -> None:
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
 
@@ -116,7 +114,7 @@ class RolloutWorker:
         self.usage = Usage()
         self._verifier = verifier
 
-    def without_usage(self) -> RolloutWorker:
+    def without_usage(self) -> "RolloutWorker":
         """The same with a count of its own: for measuring while training, which is no part of its budget."""
         return RolloutWorker(self.task, self._verifier, seed=self.seed)
 

@@ -1,7 +1,5 @@
 """What a running experiment reports of its progress to the process that started it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum

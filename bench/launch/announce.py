@@ -1,7 +1,5 @@
 """What a sweep says before it starts and after it has ended."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Hydra by itself composes such jobs on their way out and keeps what they return; 
 and recorded first, and a job that was refused or failed is counted as failed.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

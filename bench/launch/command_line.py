@@ -4,8 +4,6 @@ Hydra's own words for a mistake are replaced where they advise what does not wor
 misspelt key, which adds a key that nobody reads.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """What a command line would do, said instead of done: runs, stages, steps, samples and folders. Loads no model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 

@@ -1,7 +1,5 @@
 """What a run died of, in a sentence with what to do, where that lies in its user's hands."""
 
-from __future__ import annotations
-
 import errno
 import re
 

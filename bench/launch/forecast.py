@@ -1,7 +1,5 @@
 """How long a sweep will still take: the work that is planned, at the pace of its own runs and of earlier ones."""
 
-from __future__ import annotations
-
 import heapq
 import json
 import time

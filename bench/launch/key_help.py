@@ -4,8 +4,6 @@ A key's meaning is the comment at its field in the dataclass, and a choice's is 
 its YAML file begins with: each is written once.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import io

@@ -1,7 +1,5 @@
 """Experiments side by side, each in a process of its own: nothing of one run is left in memory for the next."""
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import multiprocessing

@@ -1,7 +1,5 @@
 """Which experiments may run side by side, and what each of them may use."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The base model with two attempts: what every method starts from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.methods.interface import Method

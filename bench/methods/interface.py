@@ -1,7 +1,5 @@
 """What a method is: one dataclass whose fields are its hyperparameters, with defaults for what most methods share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Its result in the paper is collapse: the model learns a good first answer and repeats it in the second attempt.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.methods.interface import Method

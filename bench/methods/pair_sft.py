@@ -4,8 +4,6 @@ Each wrong first attempt is paired with a random correct response to the same pr
 attempts that the base model sampled; the loss is on that response alone, for one epoch.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ second attempt learns to differ from it instead of both becoming one answer. Sta
 for progress: r_t + α (r_t − r_{t−1}).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial

@@ -1,7 +1,5 @@
 """SCoRe's Stage I, then STaR in place of Stage II's reinforcement learning (the paper's Table 4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.methods.interface import Method

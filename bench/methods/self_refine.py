@@ -4,8 +4,6 @@ The paper gives no prompt for it; this project's is in
 conf/method/self_refine.yaml. The critique is sampled and not graded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.episode import ATTEMPT, Dialogue, Turn

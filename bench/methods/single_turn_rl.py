@@ -1,7 +1,5 @@
 """Reinforcement learning on the first attempt alone (Eq. 2), evaluated on two: "w/o multi-turn training"."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bench.methods.interface import Method

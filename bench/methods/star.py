@@ -5,8 +5,6 @@ also those that were right throughout (D+); the model is fine-tuned on their sec
 starts from the base model, as ReST^EM does; the paper does not say.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Array axes: S seeds, P problems, M metrics, R resamples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -5,8 +5,6 @@ Every metric is the mean over episodes of one value per episode (`episode_values
 counts fixed answers per problem, not per wrong first answer. Names are the ones W&B shows under `eval/`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from itertools import product
 

@@ -5,8 +5,6 @@ then an end ("add them up"), so a solution is one line per step. No two problems
 function, and the tests of each tell it from the chain with any one step left out.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -14,8 +14,6 @@ check before a guess is kept or changed: this serves the second attempt alone, o
 is left on problems that were not trained on.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -83,7 +81,7 @@ class Tables:
     inputs_FV: IntArray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Tables:
+    def draw(cls, rng: np.random.Generator) -> "Tables":
         outputs_FV = np.stack([rng.permutation(NUM_VALUES) for _ in range(NUM_FUNCTIONS)])
         return cls(outputs_FV, np.argsort(outputs_FV, axis=1))
 
@@ -136,7 +134,7 @@ class Author:
     second_FV: Array
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, tables: Tables, faults: Faults) -> Author:
+    def draw(cls, rng: np.random.Generator, tables: Tables, faults: Faults) -> "Author":
         shape = tables.inputs_FV.shape
         decoys_FV = (tables.inputs_FV + rng.integers(1, NUM_VALUES, size=shape)) % NUM_VALUES
         kind_FV = rng.random(shape)

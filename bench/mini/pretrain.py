@@ -10,8 +10,6 @@ whole phrases, so a conversation of two attempts is about 40 tokens, and any tex
 that it does not know.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import math
@@ -52,7 +50,7 @@ class Prompts:
     correction: str
 
     @classmethod
-    def load(cls, path: Path) -> Prompts:
+    def load(cls, path: Path) -> "Prompts":
         conf = yaml.safe_load(path.read_text())
         template = conf["prompt_template"]
         if not template.endswith("{question}"):

@@ -1,7 +1,5 @@
 """The miniature's tasks: generated problems, posed and graded as those of MATH, MBPP and HumanEval are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar

@@ -5,8 +5,6 @@ either, under one name, become parts of their setting: the largest stands under 
 that with the run evaluated last), the others are (b), (c), ..., each with a sentence that names what differs.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

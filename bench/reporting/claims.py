@@ -5,8 +5,6 @@ minus Δ of plain multi-turn RL. It *holds* where the number's 95 % interval lie
 lies below, and is *not shown* where zero lies in it. Intervals are not corrected for their number.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

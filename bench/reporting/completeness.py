@@ -1,7 +1,5 @@
 """Which runs were to be made, and which are: a missing seed is shown, never averaged over silently."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Collection

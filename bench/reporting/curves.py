@@ -1,7 +1,5 @@
 """Training curves (the paper's Fig. 6), from train.jsonl: both accuracies, and how often the answer changes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """The figures of the paper that are drawn from finished evaluations; each is None without the data for it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One HTML file with every table and figure inside it, to be sent or opened anywhere."""
 
-from __future__ import annotations
-
 import base64
 import html
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What all figures share: their style, a block of panels per setting, titles and labels, and how they are saved."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The paper's printed numbers, and which of our methods and tasks each stands for (`paper_numbers.json`, percent)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

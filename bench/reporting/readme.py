@@ -1,7 +1,5 @@
 """The README's main table, made of a CSV that is kept in git: the rows of the miniature in the report's main table."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

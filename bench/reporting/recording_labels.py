@@ -1,7 +1,5 @@
 """Recorded attempts bring labels of their own: what those say, and where our verdicts differ."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from bench.episode import Grade

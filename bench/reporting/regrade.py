@@ -1,7 +1,5 @@
 """Stored attempts, graded again by another grader of math answers: no model, no GPU, the texts are all there."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """How methods, metrics, test sets and numbers are labelled and ordered."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

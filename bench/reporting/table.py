@@ -1,7 +1,5 @@
 """A table as one list of rows: CSV for programs; Markdown, LaTeX and HTML, with a caption, for people."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

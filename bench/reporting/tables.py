@@ -1,7 +1,5 @@
 """One function per table. All numbers are percent unless a column says otherwise."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any

@@ -1,7 +1,5 @@
 """The tables that a terminal shows: at the end of a sweep, and when a report is written."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from dataclasses import replace

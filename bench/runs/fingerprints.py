@@ -4,8 +4,6 @@ A fingerprint is plain data with names, so that a report can say in words what k
 memory, speed or where things lie is in neither.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Whether a folder may hold a run: it belongs to the configuration that has produced something in it."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

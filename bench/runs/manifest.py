@@ -1,7 +1,5 @@
 """What a finished evaluation records of itself: manifest.json, written last, says that its folder is whole."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path

@@ -4,8 +4,6 @@
 <evaluation>/parts/<k>.parquet <k>.jsonl.gz <k>.json    rows, transcripts, and last what the part cost
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import shutil

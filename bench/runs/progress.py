@@ -1,7 +1,5 @@
 """How far a run is: a bar or lines for whoever watches, and a listener for whoever estimates the time."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

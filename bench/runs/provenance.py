@@ -1,7 +1,5 @@
 """Where numbers come from: the code, the libraries, the machine and the command, for manifests and training."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import os

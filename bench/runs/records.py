@@ -1,7 +1,5 @@
 """What is written down about an episode: a row of facts for tables, and its texts for reading and grading again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any

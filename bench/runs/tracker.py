@@ -1,7 +1,5 @@
 """Where the numbers of a run go while it runs: `train.jsonl` always, and W&B as a copy of it."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A copy of a run's numbers in Weights & Biases; losing it loses nothing."""
 
-from __future__ import annotations
-
 import logging
 import os
 import secrets

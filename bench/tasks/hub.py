@@ -1,7 +1,5 @@
 """Data sets of a hub, read with `datasets`: every split of one at one commit."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping

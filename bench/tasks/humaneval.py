@@ -3,8 +3,6 @@
 HumanEval has nothing to train on: as in the paper, training (and dev) is MBPP.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cached_property

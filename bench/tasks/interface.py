@@ -1,7 +1,5 @@
 """What the rest of the house may ask of a task, and the words that every task's configuration shares."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path

@@ -1,7 +1,5 @@
 """MATH (Hendrycks et al. 2021) in the split of Lightman et al. 2023: 12,000 to train on, MATH500 to test on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path

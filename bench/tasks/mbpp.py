@@ -5,8 +5,6 @@ problems ask word for word what a test problem asks (602, 704 and 872 of the ful
 by name in the log. So training has 371 problems, not 374.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -4,8 +4,6 @@ Slots are filled in one pass and nothing else is touched, because problems and p
 into a slot is never searched for further slots, and a brace that is not a slot stays as it is (str.format would fail).
 """
 
-from __future__ import annotations
-
 import re
 
 

@@ -1,7 +1,5 @@
 """What the dataclasses of all tasks share: how a problem is posed, and where the problems of a data set come from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

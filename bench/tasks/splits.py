@@ -1,7 +1,5 @@
 """What every task does with its problems once they are read: keep splits apart, hold some out, take a few."""
 
-from __future__ import annotations
-
 import logging
 import random
 import unicodedata
@@ -29,7 +27,7 @@ class Splits:
             raise ValueError(f"there are no {split} problems: {hint}")
         return problems
 
-    def hold_out(self, num_dev: int) -> Splits:
+    def hold_out(self, num_dev: int) -> "Splits":
         """The same with `num_dev` training problems, by a fixed shuffle, moved to dev."""
         if num_dev >= len(self.train):
             raise ValueError(f"task.num_dev={num_dev} leaves none of {len(self.train)} training problems to train on")

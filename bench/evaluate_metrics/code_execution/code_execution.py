@@ -4,8 +4,6 @@ The verdict is formed outside the candidate's process; `bench.grading.programs.v
 installed.
 """
 
-from __future__ import annotations
-
 from statistics import fmean
 from typing import Any
 

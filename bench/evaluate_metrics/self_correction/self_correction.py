@@ -3,8 +3,6 @@
 Needs this project installed, and nothing else of it: no run folders, no configuration.
 """
 
-from __future__ import annotations
-
 import datasets
 import evaluate
 import pandas as pd
