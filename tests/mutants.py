@@ -234,7 +234,7 @@ MUTANTS = (
         "the mask runs one past the end of the reply",
         "bench/models/logprobs.py",
         "for position in range(start, stop)",
-        "for position in range(start, min(stop + 1, width))",
+        "for position in range(start, min(stop + 1, len(episode.token_ids)))",
     ),
     Mutant(
         "the end of the turn is not learned",
@@ -251,8 +251,20 @@ MUTANTS = (
     Mutant(
         "log-probabilities are those of the next position",
         "bench/models/logprobs.py",
-        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, columns_N - 1]",
-        "hidden_NH = _hidden(model, ids_BT, mask_BT)[rows_N, columns_N]",
+        "hidden_NH = layout.hidden(model)[places_N - 1]",
+        "hidden_NH = layout.hidden(model)[places_N]",
+    ),
+    Mutant(
+        "packed episodes see beyond a sliding window",
+        "bench/models/packing.py",
+        "(back_TT >= 0) & (back_TT < window)",
+        "back_TT >= 0",
+    ),
+    Mutant(
+        "the divergence is left out of the chunks' gradient",
+        "bench/models/vocabulary.py",
+        ".sub_(kl_N[at, None])",
+        "",
     ),
     Mutant(
         "each micro-batch is averaged by itself",
@@ -388,9 +400,9 @@ MUTANTS = (
     ),
     Mutant(
         "the last row of a micro-batch is dropped",
-        "bench/models/policy.py",
-        "range(0, len(group), size)",
-        "range(0, len(group) - 1, size)",
+        "bench/models/microbatches.py",
+        "for sample in group[1:]:",
+        "for sample in group[1:-1]:",
     ),
     Mutant(
         "an answer in the right form counts as right",

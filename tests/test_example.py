@@ -13,7 +13,8 @@ from bench.episode import Attempt, Completion, Episode, Grade, Verdict
 from bench.launch.catalogue import compose_plan
 from bench.mini import math_world
 from bench.models.interface import KLEstimator
-from bench.models.policy import LoadReference, TransformersPolicy
+from bench.models.loading import LoadReference
+from bench.models.policy import TransformersPolicy
 from bench.models.renderer import TemplateKind, make_renderer
 from bench.training.config import Selection
 from bench.training.reinforce import training_samples

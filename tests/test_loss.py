@@ -199,7 +199,8 @@ def test_chunks_of_the_vocabulary_head_change_nothing(monkeypatch: pytest.Monkey
     learner = enumerable_learner(kl=KLEstimator.exact)
     samples = [TrainingSample(each.episode, (1.0, -1.0), (0.1, 0.2)) for each in conversations(REFERENCE, REFERENCE)]
     whole = gradient_of(learner, samples)
-    monkeypatch.setattr("bench.models.logprobs._CHUNK_LOGITS", 30)  # of a vocabulary of four
+    monkeypatch.setattr("bench.models.vocabulary._SMALL", 0)
+    monkeypatch.setattr("bench.models.vocabulary._CHUNK_LOGITS", {"cpu": 30})  # of a vocabulary of four
     torch.testing.assert_close(gradient_of(learner, samples), whole)
 
 

@@ -75,7 +75,11 @@ class Transformers:
     attention: str = "sdpa"  # what transformers calls attn_implementation
     threads: int = 0  # CPU threads; 0 leaves torch's choice. Tiny models run fastest on 1
     sample_batch_tokens: int = 65_536  # rows x positions sampled at once
-    train_batch_tokens: int = 16_384  # rows x positions per forward and backward; changes memory, not results
+    train_batch_tokens: int = 16_384  # tokens per forward and backward; changes memory, not results
+    # Whether an update's conversations lie end to end, without padding; the same results but for rounding. Where the
+    # attention is neither sdpa nor eager they are padded all the same.
+    packing: bool = True
+    gradient_checkpointing: bool = False  # a layer's insides are made again on the way back: slower, by a third
 
     def __post_init__(self) -> None:
         self.name = self.name or Path(self.path).name
@@ -122,8 +126,9 @@ class Transformers:
         from transformers import AutoConfig, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
+        from bench.models.loading import LoadReference
         from bench.models.logprobs import check_head
-        from bench.models.policy import LoadReference, TransformersPolicy
+        from bench.models.policy import TransformersPolicy
         from bench.models.precision import allow_tf32
         from bench.models.renderer import make_renderer
 
@@ -154,6 +159,8 @@ class Transformers:
             load_base,
             sample_batch_tokens=self.sample_batch_tokens,
             train_batch_tokens=self.train_batch_tokens,
+            packing=self.packing,
+            gradient_checkpointing=self.gradient_checkpointing,
         )
 
     def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build

@@ -3,9 +3,8 @@
 Axes: B episodes, T positions, N sampled tokens, V vocabulary.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.capacity import Reader
 from bench.models.interface import KLEstimator, NonFiniteGradientError, OptimizerConfig, UpdateStats
+from bench.models.loading import LoadReference, keep_layer_inputs_only
 from bench.models.logprobs import TokenLogprobs, compute_logprobs
-from bench.models.loss import answered_for, others_mean, surrogate
-from bench.models.precision import Masters, with_float32_head
+from bench.models.loss import answered_for, surrogate
+from bench.models.microbatches import kl_baselines, micro_batches
+from bench.models.packing import can_pack, packed
+from bench.models.precision import Masters
 from bench.models.renderer import Renderer
 from bench.models.sampler import generate
 from bench.models.update_stats import UpdateTotals
@@ -37,6 +39,8 @@ class TransformersPolicy:
         *,
         sample_batch_tokens: int,
         train_batch_tokens: int,
+        packing: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -45,6 +49,8 @@ class TransformersPolicy:
         self._reference: PreTrainedModel | None = None
         self._sample_batch_tokens = sample_batch_tokens
         self._train_batch_tokens = train_batch_tokens
+        self._packing = packing and can_pack(model)
+        self._gradient_checkpointing = gradient_checkpointing
         self._masters: Masters | None = None  # made when training begins: an evaluation holds no float32 copy
         self._optimizer: torch.optim.Optimizer | None = None
 
@@ -117,26 +123,31 @@ class TransformersPolicy:
             raise ValueError("an update needs at least one sample")
         # Dropout and the like stay off: the policy that is scored is then the one that was sampled from.
         self.model.eval()
+        if self._gradient_checkpointing:
+            keep_layer_inputs_only(self.model)
         totals = UpdateTotals()
-        for batches in self._batches([sample for sample in samples if any(sample.advantages) or any(sample.kl_coefs)]):
-            # A problem that is torn apart is scored once more, ahead: its samples are each other's baseline.
-            ahead = self._score_ahead(batches) if len(batches) > 1 else None
-            for number, batch in enumerate(batches):
-                scored = self._logprobs(batch)
-                score_N = answered_for(scored.kl_N, scored.replies_N, self._kl_estimator)
-                baseline_N = ahead[number] if ahead else _kl_baselines([score_N], [scored], [batch])[0]
-                advantages_N = scored.per_token([sample.advantages for sample in batch])
-                kl_coefs_N = scored.per_token([sample.kl_coefs for sample in batch])
-                loss = surrogate(
-                    logprobs_N=scored.logprobs_N,
-                    kl_N=scored.kl_N,
-                    advantages_N=advantages_N,
-                    kl_coefs_N=kl_coefs_N,
-                    score_N=score_N - baseline_N,
-                    estimator=self._kl_estimator,
-                )
-                (loss / len(samples)).backward()
-                totals.add(scored, loss, trained_N=(advantages_N != 0) | (kl_coefs_N != 0))
+        trained = [sample for sample in samples if any(sample.advantages) or any(sample.kl_coefs)]
+        reference = self._base() if any(any(sample.kl_coefs) for sample in trained) else None
+        with packed(self.model, reference) if self._packing else nullcontext() as attention:
+            for batches in micro_batches(trained, max_tokens=self._train_batch_tokens, packed=self._packing):
+                # A problem that is torn apart is scored once more, ahead: its samples are each other's baseline.
+                ahead = self._score_ahead(batches, attention) if len(batches) > 1 else None
+                for number, batch in enumerate(batches):
+                    scored = self._logprobs(batch, attention)
+                    score_N = answered_for(scored.kl_N, scored.replies_N, self._kl_estimator)
+                    baseline_N = ahead[number] if ahead else kl_baselines([score_N], [scored], [batch])[0]
+                    advantages_N = scored.per_token([sample.advantages for sample in batch])
+                    kl_coefs_N = scored.per_token([sample.kl_coefs for sample in batch])
+                    loss = surrogate(
+                        logprobs_N=scored.logprobs_N,
+                        kl_N=scored.kl_N,
+                        advantages_N=advantages_N,
+                        kl_coefs_N=kl_coefs_N,
+                        score_N=score_N - baseline_N,
+                        estimator=self._kl_estimator,
+                    )
+                    (loss / len(samples)).backward()
+                    totals.add(scored, loss, trained_N=(advantages_N != 0) | (kl_coefs_N != 0))
         return totals.stats(len(samples))
 
     def reset(self) -> None:
@@ -192,7 +203,7 @@ class TransformersPolicy:
         pad = self.tokenizer.pad_token_id
         return pad if isinstance(pad, int) else min(self.template.stop_ids)
 
-    def _logprobs(self, batch: Sequence[TrainingSample]) -> TokenLogprobs:
+    def _logprobs(self, batch: Sequence[TrainingSample], packed_attention: str | None) -> TokenLogprobs:
         needs_reference = any(any(sample.kl_coefs) for sample in batch)
         return compute_logprobs(
             self.model,
@@ -200,6 +211,7 @@ class TransformersPolicy:
             [sample.episode for sample in batch],
             pad_id=self._pad_id,
             estimator=self._kl_estimator,
+            packed_attention=packed_attention,
         )
 
     def _base(self) -> PreTrainedModel:
@@ -207,67 +219,10 @@ class TransformersPolicy:
             self._reference = self._load_base().eval().requires_grad_(requires_grad=False)
         return self._reference
 
-    def _batches(self, samples: Sequence[TrainingSample]) -> Iterator[list[list[TrainingSample]]]:
-        """Micro-batches of at most `train_batch_tokens` with padding, of similar length; borders change nothing.
-
-        A problem's samples are compared with each other where a KL is paid for, so those come together: one list of
-        micro-batches holds whole problems, and is of more than one only where a problem exceeds the limit by itself.
-        """
-        groups: dict[object, list[TrainingSample]] = {}
-        for number, sample in enumerate(samples):
-            groups.setdefault(sample.episode.problem.id if any(sample.kl_coefs) else number, []).append(sample)
-        waiting = sorted(groups.values(), key=_width)
-        while waiting:
-            group = waiting.pop()
-            size = max(1, self._train_batch_tokens // _width(group))
-            while waiting and len(group) + len(waiting[-1]) <= size:
-                group = group + waiting.pop()
-            yield [group[start : start + size] for start in range(0, len(group), size)]
-
     @torch.no_grad()
-    def _score_ahead(self, batches: Sequence[Sequence[TrainingSample]]) -> list[torch.Tensor]:
-        scored = [self._logprobs(batch) for batch in batches]
+    def _score_ahead(
+        self, batches: Sequence[Sequence[TrainingSample]], packed_attention: str | None
+    ) -> list[torch.Tensor]:
+        scored = [self._logprobs(batch, packed_attention) for batch in batches]
         found = [answered_for(each.kl_N, each.replies_N, self._kl_estimator) for each in scored]
-        return _kl_baselines(found, scored, batches)
-
-
-def _width(samples: Sequence[TrainingSample]) -> int:
-    return max(len(sample.episode.token_ids) for sample in samples)
-
-
-def _kl_baselines(
-    found: Sequence[torch.Tensor], scored: Sequence[TokenLogprobs], batches: Sequence[Sequence[TrainingSample]]
-) -> list[torch.Tensor]:
-    """Per micro-batch, what to subtract from its `found` (see `others_mean`): between them they hold whole problems."""
-    numbers: dict[tuple[str, str], int] = {}
-    groups = []
-    for each, batch in zip(scored, batches, strict=True):
-        table = [
-            [numbers.setdefault((sample.episode.problem.id, label), len(numbers)) for label in each.labels]
-            for sample in batch
-        ]
-        groups.append(torch.tensor(table, device=each.rows_N.device)[each.rows_N, each.labels_N])
-    positions_N = torch.cat([each.positions_N for each in scored])
-    baseline_N = others_mean(torch.cat(list(found)), groups_N=torch.cat(groups), positions_N=positions_N)
-    return list(baseline_N.split([len(each) for each in found]))
-
-
-class LoadReference:
-    """Loads the base model's weights, each time anew."""
-
-    def __init__(self, path: str, *, revision: str | None = None, dtype: str, device: str, attention: str) -> None:
-        self.path = path
-        self._revision = revision
-        self._dtype, self._device, self._attention = dtype, device, attention
-
-    def __call__(self) -> PreTrainedModel:
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_pretrained(
-            self.path,
-            revision=self._revision,
-            dtype=getattr(torch, self._dtype),
-            attn_implementation=self._attention,
-        )
-        model = with_float32_head(model)
-        return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type
+        return kl_baselines(found, scored, batches)

@@ -20,6 +20,8 @@ FREE = (
     "grading",
     "jobs",
     "model.device",
+    "model.gradient_checkpointing",
+    "model.packing",
     "model.path",
     "model.sample_batch_tokens",
     "model.threads",

@@ -100,7 +100,7 @@ def without_rewards(samples: Sequence[TrainingSample]) -> list[TrainingSample]:
 
 @contextmanager
 def without_kl_baseline() -> Iterator[None]:
-    with patch("bench.models.policy.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
+    with patch("bench.models.microbatches.others_mean", lambda values_N, **_: torch.zeros_like(values_N)):
         yield
 
 
