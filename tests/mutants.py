@@ -359,7 +359,7 @@ MUTANTS = (
     Mutant(
         "test problems in training",
         "bench/tasks/math.py",
-        "check_disjoint(_statements(problems), _statements(splits.test), task=self.name)",
+        "check_disjoint(statements(problems), statements(splits.test), task=self.name)",
         "pass",
     ),
     Mutant(

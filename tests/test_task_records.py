@@ -72,8 +72,8 @@ def test_a_test_problem_in_training_is_found_by_id_and_by_text() -> None:
         check_disjoint(train, test, task="t")
 
 
-def test_an_id_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 ids stand twice: t/0"):
+def test_a_duplicate_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 duplicate ids: t/0"):
         check_unique([*some_problems(3), *some_problems(1)], origin="rows.jsonl")
 
 

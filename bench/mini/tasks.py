@@ -13,19 +13,8 @@ from bench.tasks.math import MathPosed
 from bench.tasks.mbpp import ID_RANGES, Loaded, MbppPosed, task_id
 
 
-class _Generated:
-    """Needs no file and no network."""
-
-    downloads: ClassVar[bool] = False
-
-    def check(self) -> None: ...
-
-    def revisions(self) -> dict[str, str]:
-        return {}
-
-
 @dataclass(kw_only=True)
-class MiniMath(_Generated, MathPosed):
+class MiniMath(MathPosed):
     """Problems of bench/mini/math_world.py, in MATH's form."""
 
     name: ClassVar[str] = "mini_math"
@@ -36,7 +25,7 @@ class MiniMath(_Generated, MathPosed):
 
 
 @dataclass(kw_only=True)
-class MiniMbpp(_Generated, MbppPosed):
+class MiniMbpp(MbppPosed):
     """Problems of bench/mini/code_world.py, in MBPP's form."""
 
     name: ClassVar[str] = "mini_mbpp"
@@ -52,7 +41,7 @@ class MiniMbpp(_Generated, MbppPosed):
 
 
 @dataclass(kw_only=True)
-class MiniHumanEval(_Generated, HumanEvalPosed):
+class MiniHumanEval(HumanEvalPosed):
     """Problems of bench/mini/code_world.py, in HumanEval's form; trains on mini_mbpp."""
 
     name: ClassVar[str] = "mini_humaneval"
@@ -60,6 +49,6 @@ class MiniHumanEval(_Generated, HumanEvalPosed):
     training: MiniMbpp
 
     @cached_property
-    def test(self) -> tuple[Problem, ...]:
+    def loaded(self) -> tuple[Problem, ...]:
         records = [Record(f"{self.name}, {row['task_id']}", row) for row in code_world.humaneval_rows()]
         return self.posed(records, origin=self.name)

@@ -6,23 +6,17 @@ HumanEval has nothing to train on: as in the paper, training (and dev) is MBPP.
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
-from bench.data_files import Record, first_file, read_records
+from bench.data_files import Record, read_records
 from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, unix_lines
 from bench.grading.verifier import Grading, Verifier
-from bench.tasks.hub import HubData, hub_data, require_hub
-from bench.tasks.interface import (
-    Source,
-    local_path,
-    require_split,
-)
+from bench.tasks.interface import Source, require_split
 from bench.tasks.mbpp import Mbpp, MbppPosed
 from bench.tasks.prompts import fill
 from bench.tasks.shared import Posed, Published
-from bench.tasks.splits import check_disjoint, check_unique, report
+from bench.tasks.splits import check_disjoint, check_unique, report, statements
 
 
 @dataclass(kw_only=True)
@@ -32,16 +26,16 @@ class HumanEvalPosed(Posed):
     training: MbppPosed
 
     @property
-    def test(self) -> tuple[Problem, ...]:
-        """All problems, read once."""
+    def loaded(self) -> tuple[Problem, ...]:
+        """The test problems, read once."""
         raise NotImplementedError
 
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
         if split == "test":
-            return self.capped(self.test, split)
+            return self.capped(self.loaded, split)
         problems = self.training.problems(split)
-        check_disjoint(_questions(problems), _questions(self.test), task="humaneval")
+        check_disjoint(statements(problems), statements(self.loaded), task="humaneval")
         return self.capped(problems, split)
 
     def prompt(self, problem: Problem) -> str:
@@ -62,7 +56,7 @@ class HumanEvalPosed(Posed):
     def posed(self, records: list[Record], *, origin: str) -> tuple[Problem, ...]:
         problems = tuple(map(self._problem, records))
         check_unique(problems, origin=origin)
-        report(origin, num_records=len(records), num_problems=len(problems), notes={})
+        report(origin, num_records=len(records), num_problems=len(problems))
         return problems
 
     def _problem(self, record: Record) -> Problem:
@@ -84,19 +78,12 @@ class HumanEval(Published, HumanEvalPosed):
 
     training: Mbpp
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_source()
-
     @property
     def downloads(self) -> bool:
         return super().downloads or self.training.downloads
 
     def check(self) -> None:
-        if self.source is Source.hub:
-            require_hub(self.hub_id, revision=self.revision)
-        else:
-            self.test  # noqa: B018  loads and keeps it
+        super().check()
         if not self._lacks_training:  # testing alone may do without
             self.training.check()
 
@@ -106,32 +93,15 @@ class HumanEval(Published, HumanEvalPosed):
         return super().problems(split)
 
     def revisions(self) -> dict[str, str]:
-        return (self._hub.revisions if self.source is Source.hub else {}) | self.training.revisions()
+        return super().revisions() | self.training.revisions()
 
     @property
     def _lacks_training(self) -> bool:
         return self.training.source is Source.local and not self.training.path
 
     @cached_property
-    def _hub(self) -> HubData:
-        return hub_data(self.hub_id, revision=self.revision)
-
-    @cached_property
-    def test(self) -> tuple[Problem, ...]:
+    def loaded(self) -> tuple[Problem, ...]:
         if self.source is Source.hub:
-            return self.posed(self._hub.split("test"), origin=self.hub_id)
-        file = _file(local_path(self.path, task=self.name))
+            return self.posed(self.hub.split("test"), origin=self.hub_id)
+        file = self.local_file("HumanEval")
         return self.posed(read_records(file), origin=str(file))
-
-
-def _file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    found = first_file(path, "HumanEval")
-    if found is None:
-        raise ValueError(f"task.path={path} holds no HumanEval.jsonl.gz (nor HumanEval.jsonl)")
-    return found
-
-
-def _questions(problems: tuple[Problem, ...]) -> dict[str, str]:
-    return {problem.id: problem.question for problem in problems}

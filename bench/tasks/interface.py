@@ -1,8 +1,7 @@
-"""What the rest of the house may ask of a task, and the words that every task's configuration shares."""
+"""What other packages use of a task."""
 
 from collections.abc import Sequence
 from enum import Enum
-from pathlib import Path
 from typing import Protocol
 
 from bench.episode import Problem
@@ -69,35 +68,6 @@ class Task(Protocol):
         ...
 
 
-def check_revision_is_read(source: Source, revision: str | None) -> None:
-    """The same of a revision."""
-    if revision is not None and source is not Source.hub:
-        raise ValueError(
-            f"task.revision={revision} is read only with task.source=hub, and task.source is {source.name}"
-        )
-
-
 def require_split(split: str) -> None:
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
-
-
-def check_stop_strings(stop_strings: Sequence[str]) -> None:
-    if not all(stop_strings):
-        raise ValueError("task.stop_strings holds an empty text, which would end every reply at once; leave it out")
-
-
-def check_path_is_read(source: Source, path: str | None) -> None:
-    """A path that nothing reads means that the user believes to run on that file, and does not."""
-    if path is not None and source is not Source.local:
-        raise ValueError(f"task.path={path} is read only with task.source=local, and task.source is {source.name}")
-
-
-def local_path(path: str | None, *, task: str) -> Path:
-    """The file or folder that `task.path` names, if it is there."""
-    if not path:
-        raise ValueError(f"task={task} with task.source=local needs task.path=<a file or folder>")
-    found = Path(path).expanduser()
-    if not found.exists():
-        raise ValueError(f"task.path={path} does not exist; give a file or folder with the problems of {task}")
-    return found

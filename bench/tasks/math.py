@@ -10,15 +10,10 @@ from bench.episode import Problem
 from bench.grading.answers.extraction import extract_answer
 from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading, Verifier
-from bench.tasks.hub import HubData, hub_data, require_hub
-from bench.tasks.interface import (
-    Source,
-    local_path,
-    require_split,
-)
+from bench.tasks.interface import Source, require_split
 from bench.tasks.prompts import fill
 from bench.tasks.shared import Posed, Published
-from bench.tasks.splits import Splits, check_disjoint, check_unique, report
+from bench.tasks.splits import Splits, check_disjoint, check_unique, report, statements
 
 LAYOUT = (
     "train12k.jsonl.gz with math500.jsonl (12,000 and 500 problems), or train.jsonl.gz with test.jsonl.gz and "
@@ -51,36 +46,22 @@ class Math(Published, MathPosed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_source()
         if self.num_dev < 0:
             raise ValueError(f"task.num_dev must not be negative, and is {self.num_dev}")
-
-    def check(self) -> None:
-        if self.source is Source.hub:
-            require_hub(self.hub_id, revision=self.revision)
-        else:
-            self._splits  # noqa: B018  loads and keeps them
 
     def problems(self, split: str) -> tuple[Problem, ...]:
         require_split(split)
         hint = "set task.num_dev to hold some out of training" if split == "dev" else f"give a folder with {LAYOUT}"
-        return self.capped(self._splits.get(split, hint=hint), split)
-
-    def revisions(self) -> dict[str, str]:
-        return self._hub.revisions if self.source is Source.hub else {}
+        return self.capped(self.loaded.get(split, hint=hint), split)
 
     @cached_property
-    def _hub(self) -> HubData:
-        return hub_data(self.hub_id, revision=self.revision)
-
-    @cached_property
-    def _splits(self) -> Splits:
+    def loaded(self) -> Splits:
         if self.source is Source.hub:
-            splits = self._split(self._hub.splits.get("train", []), self._hub.split("test"))
+            splits = self._split(self.hub.splits.get("train", []), self.hub.split("test"))
         else:
-            splits = self._split(*_local_records(local_path(self.path, task=self.name)))
+            splits = self._split(*_local_records(self.local_path))
         for problems in (splits.train, splits.dev):
-            check_disjoint(_statements(problems), _statements(splits.test), task=self.name)
+            check_disjoint(statements(problems), statements(splits.test), task=self.name)
         return splits
 
     def _split(self, train: list[Record], test: list[Record]) -> Splits:
@@ -113,10 +94,6 @@ class Math(Published, MathPosed):
             level=_level(record),
             subject=record.text("subject", "type") if {"subject", "type"} & record.fields.keys() else "",
         )
-
-
-def _statements(problems: tuple[Problem, ...]) -> dict[str, str]:
-    return {problem.id: problem.question for problem in problems}
 
 
 def _local_records(path: Path) -> tuple[list[Record], list[Record]]:

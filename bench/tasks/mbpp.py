@@ -6,32 +6,19 @@ by name in the log. So training has 371 problems, not 374.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
-from bench.data_files import Record, first_file, read_records
+from bench.data_files import Record, read_records
 from bench.episode import Problem
 from bench.grading.programs.formats import humaneval_tests, mbpp_tests, unix_lines
 from bench.grading.programs.verifier import ProgramVerifier
 from bench.grading.verifier import Grading, Verifier
-from bench.tasks.hub import hub_data, require_hub
-from bench.tasks.interface import (
-    Source,
-    local_path,
-    require_split,
-)
+from bench.tasks.interface import Source, require_split
 from bench.tasks.prompts import fill, require_slots
 from bench.tasks.shared import Posed, Published
-from bench.tasks.splits import (
-    Splits,
-    check_disjoint,
-    check_unique,
-    report,
-    shared_statements,
-)
+from bench.tasks.splits import Splits, check_disjoint, check_unique, report, shared_statements
 
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
 
@@ -40,7 +27,6 @@ ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 6
 class Loaded:
     splits: Splits
     shots: str | None  # what stands before every prompt; None: rows with their own prompts
-    revisions: Mapping[str, str] = field(default_factory=dict)  # of a hub's data set, by its id
 
 
 @dataclass(kw_only=True)
@@ -145,27 +131,12 @@ class Mbpp(Published, MbppPosed):
 
     hub_config: str  # full or sanitized
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_source()
-
-    def check(self) -> None:
-        if self.source is Source.hub:
-            require_hub(self.hub_id, revision=self.revision)
-        else:
-            self.loaded  # noqa: B018  loads and keeps them
-
-    def revisions(self) -> dict[str, str]:
-        """Empty where nothing has been loaded: HumanEval alone may be tested without it."""
-        return dict(self.loaded.revisions) if "loaded" in self.__dict__ else {}
-
     @cached_property
     def loaded(self) -> Loaded:
         if self.source is Source.hub:
-            data = hub_data(self.hub_id, config=self.hub_config, revision=self.revision)
-            records = [row for name in ("prompt", "test", "validation", "train") for row in data.split(name)]
-            return replace(self.posed(_by_id(records), origin=self.hub_id), revisions=data.revisions)
-        file = _file(local_path(self.path, task=self.name))
+            records = [row for name in ("prompt", "test", "validation", "train") for row in self.hub.split(name)]
+            return self.posed(_by_id(records), origin=self.hub_id)
+        file = self.local_file("mbpp", "sanitized-mbpp")
         records = read_records(file)
         if "entry_point" in records[0].fields:
             return Loaded(Splits(test=self._own_prompts(records, origin=str(file))), shots=None)
@@ -186,7 +157,7 @@ class Mbpp(Published, MbppPosed):
             for record in records
         )
         check_unique(problems, origin=origin)
-        report(origin, num_records=len(records), num_problems=len(problems), notes={})
+        report(origin, num_records=len(records), num_problems=len(problems))
         return problems
 
 
@@ -194,15 +165,6 @@ def canonical_id(raw: object) -> str:
     if match := re.fullmatch(r"(?:mbpp/)?(\d+|mini/.+)", str(raw), re.IGNORECASE):
         return f"mbpp/{match[1]}"
     raise ValueError(f'{raw!r} is no id of an MBPP task; those are 234, "Mbpp/234" or "mbpp/234"')
-
-
-def _file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    found = first_file(path, "mbpp") or first_file(path, "sanitized-mbpp")
-    if found is None:
-        raise ValueError(f"task.path={path} holds neither mbpp.jsonl nor sanitized-mbpp.json")
-    return found
 
 
 def _by_id(records: list[Record]) -> dict[str, list[tuple[str, Record]]]:

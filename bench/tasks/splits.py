@@ -3,6 +3,7 @@
 import logging
 import random
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,15 +86,19 @@ def check_disjoint(train: Mapping[str, str], test: Mapping[str, str], *, task: s
         )
 
 
+def statements(problems: Sequence[Problem]) -> dict[str, str]:
+    """What each problem asks, by its id."""
+    return {problem.id: problem.question for problem in problems}
+
+
 def check_unique(problems: Sequence[Problem], *, origin: str) -> None:
     """Two problems with one id could not be told apart in results."""
-    seen: set[str] = set()
-    repeated = [problem.id for problem in problems if problem.id in seen or seen.add(problem.id)]
+    repeated = [id for id, count in Counter(problem.id for problem in problems).items() if count > 1]
     if repeated:
-        raise ValueError(f"{origin}: {len(repeated)} ids stand twice: {listed(repeated)}")
+        raise ValueError(f"{origin}: {len(repeated)} duplicate ids: {listed(repeated)}")
 
 
-def report(origin: str, *, num_records: int, num_problems: int, notes: Mapping[str, Sequence[str]]) -> None:
+def report(origin: str, *, num_records: int, num_problems: int, notes: Mapping[str, Sequence[str]] = {}) -> None:
     """Log what became of the records: `notes` maps what happened ("skipped, empty gold") to the ids it happened to."""
     parts = [f"{len(ids)} {what} ({listed(ids)})" for what, ids in notes.items() if ids]
     log.info("%s: %d records, %d problems%s", origin, num_records, num_problems, "".join(f"; {part}" for part in parts))
