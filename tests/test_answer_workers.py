@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.episode import Grade, Problem
-from bench.grading.answers import workers
+from bench.grading.answers import algebra
 from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 
@@ -88,9 +88,9 @@ def test_nothing_in_an_answer_is_executed(verifier, name, tmp_path):
 
 
 def assert_whole(verifier):
-    verifier._pool._seconds = 60  # however busy this machine is
+    verifier._algebra._grading = PATIENT  # however busy this machine is
     verdict = verifier.submit(problem("x^2+2x+1"), boxed("(x+1)^2")).result(timeout=120)
-    verifier._pool._seconds = SECONDS
+    verifier._algebra._grading = QUICK
     assert verdict.grade is Grade.CORRECT
     assert len(worker_pids()) <= QUICK.workers
 
@@ -175,10 +175,8 @@ def test_workers_have_no_privileges_left(verifier):
 
 def test_equal_pairs_are_compared_once(monkeypatch):
     compared = []
-    compare = workers.AlgebraPool.compare
-    monkeypatch.setattr(
-        workers.AlgebraPool, "compare", lambda self, *both: compared.append(both) or compare(self, *both)
-    )
+    compare = algebra.Algebra.compare
+    monkeypatch.setattr(algebra.Algebra, "compare", lambda self, *both: compared.append(both) or compare(self, *both))
     with AnswerVerifier(PATIENT) as verifier:
         spellings = [r"2\sqrt{3}", r"2 \sqrt 3", r"$2\sqrt{3}$", r"2\sqrt{3} \text{ cm}"]
         verdicts = [verifier.submit(problem(r"\sqrt{12}"), boxed(answer)) for answer in spellings * 3]
@@ -216,23 +214,24 @@ def test_a_worker_that_is_killed_from_outside_is_replaced():
 
 
 def test_workers_are_recycled_without_leaking_descriptors_or_processes(monkeypatch):
-    monkeypatch.setattr(workers, "ANSWERS_PER_WORKER", 1)
+    monkeypatch.setattr(algebra, "ANSWERS_PER_WORKER", 1)
     with AnswerVerifier(Grading(workers=1, answer_seconds=60)) as verifier:
         verifier.submit(problem("x+y"), boxed("y+x+0")).result(timeout=120)
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (iterdir would open one more)
-        for number in range(20):
+        for number in range(5):
             verifier.submit(problem("x+y"), boxed(f"y+x+{number}-{number}")).result(timeout=120)
         assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
         assert len(worker_pids()) <= 1
 
 
-def test_a_pool_that_cannot_start_raises_instead_of_grading(monkeypatch, tmp_path):
-    monkeypatch.setattr(workers, "PROGRAM", tmp_path / "absent.py")
+def test_a_pool_that_cannot_start_raises_instead_of_grading(monkeypatch):
+    monkeypatch.setattr(algebra, "MODULE", "answers.absent")
     with AnswerVerifier(QUICK) as verifier:
         for number in range(3):  # and it does not wait for workers that never came
             fault = verifier.submit(problem("x+y"), boxed(f"y+x+{number}-{number}")).exception(timeout=120)
             assert isinstance(fault, RuntimeError)
             assert "did not start" in str(fault)
+            assert "No module named 'bench.grading.answers.absent'" in str(fault)
 
 
 def test_an_empty_gold_is_refused_by_the_problems_name():
@@ -269,14 +268,14 @@ def test_no_process_outlives_an_owner_that_is_killed():
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"busy\n"
         started = descendants(owner.pid)
-        assert len(started) >= 2
+        assert started
         owner.kill()
     assert all_end(started)
 
 
 def worker_pids() -> list[int]:
-    """The processes that the fork servers of this process have forked and that still live."""
-    return [pid for pid in descendants(os.getpid()) if parent(parent(pid)) == os.getpid() and is_ours(pid)]
+    """The processes that compare answers for this one and that still live."""
+    return [pid for pid in descendants(os.getpid()) if is_ours(pid)]
 
 
 def is_ours(pid: int) -> bool:

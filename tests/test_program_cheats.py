@@ -62,7 +62,7 @@ def descendants(process: int) -> list[int]:
 
 
 def graders(verifier: ProgramVerifier) -> set[int]:
-    return {process.pid for worker in verifier._workers for process in (worker.test_runner, worker.server)}
+    return {process.pid for worker in verifier._workers.started for process in worker.processes}
 
 
 @pytest.mark.parametrize("tests", [ASSERTS, pytest.param(CHECK, marks=pytest.mark.slow)], ids=["asserts", "check"])

@@ -11,6 +11,7 @@ import pytest
 from bench.episode import Grade, Problem, UnitTests, Verdict
 from bench.grading.programs import verifier as programs
 from bench.grading.programs.verifier import ProgramVerifier
+from bench.grading.sandbox.workers import Worker
 from bench.grading.verifier import Grading
 
 
@@ -179,29 +180,29 @@ def test_tests_that_cannot_run_are_our_fault_and_not_a_grade(verifier: ProgramVe
 def test_a_test_runner_that_dies_is_replaced_and_the_program_graded_again() -> None:
     with ProgramVerifier(Grading(workers=1)) as verifier:
         assert graded(verifier, "def f(x): return 4", "assert f(2) == 4").grade is Grade.CORRECT
-        (worker,) = verifier._workers
-        worker.test_runner.kill()
+        (worker,) = verifier._workers.started
+        worker.processes[0].kill()
         assert graded(verifier, "def f(x): return 4", "assert f(2) == 4").grade is Grade.CORRECT
-        assert worker not in verifier._workers
-        assert worker.server.poll() is not None
-        (worker,) = verifier._workers
-        worker.server.kill()
+        assert worker not in verifier._workers.started
+        assert worker.processes[1].poll() is not None
+        (worker,) = verifier._workers.started
+        worker.processes[1].kill()
         assert graded(verifier, "def f(x): return 4", "assert f(2) == 4").grade is Grade.CORRECT
-        assert worker.test_runner.poll() is not None
+        assert worker.processes[0].poll() is not None
 
 
 def test_a_reply_that_ends_every_test_runner_is_an_error_only_while_known_programs_are_graded_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with ProgramVerifier(Grading(workers=1)) as verifier:
-        ask = programs._Worker.ask
+        ask = Worker.ask
 
-        def deadly(worker: programs._Worker, text: str, tests: UnitTests) -> dict[str, object]:
-            if "deadly" in text:
-                worker.test_runner.kill()
-            return ask(worker, text, tests)
+        def deadly(worker: Worker, job: dict[str, str], seconds: float) -> dict[str, object]:
+            if "deadly" in job["text"]:
+                worker.processes[0].kill()
+            return ask(worker, job, seconds)
 
-        monkeypatch.setattr(programs._Worker, "ask", deadly)
+        monkeypatch.setattr(Worker, "ask", deadly)
         verdict = graded(verifier, "deadly", "assert f(2) == 4")
         assert verdict.grade is Grade.ERROR
         assert "grading it ends the test runner" in verdict.failure
@@ -223,7 +224,7 @@ def test_a_verifier_serves_many_threads_and_ends_its_processes() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        processes = [process for worker in verifier._workers for process in (worker.test_runner, worker.server)]
+        processes = [process for worker in verifier._workers.started for process in worker.processes]
     assert [verdict.grade for verdict in results] == [Grade.CORRECT] * 8
     assert all(process.poll() is not None for process in processes)
 

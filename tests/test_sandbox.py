@@ -104,8 +104,8 @@ def test_without_seccomp_a_program_may_fork_and_its_children_end_with_it() -> No
     problem = Problem("p", "", "", tests=UnitTests(asserts=("assert f() == 1",)))
     with ProgramVerifier(Grading(workers=1, allow_unsafe=True), without=("seccomp",)) as verifier:
         assert verifier.submit(problem, program).result().grade == "correct"
-        (worker,) = verifier._workers
-        children = Path(f"/proc/{worker.server.pid}/task/{worker.server.pid}/children")
+        (worker,) = verifier._workers.started
+        children = Path(f"/proc/{worker.processes[1].pid}/task/{worker.processes[1].pid}/children")
         if children.exists():
             assert children.read_text() == ""
 
@@ -123,11 +123,11 @@ verifier = ProgramVerifier(Grading(workers=1, program_seconds=300))
 tests = UnitTests(asserts=("assert f() == 1",))
 verifier.submit(Problem("p", "", "", tests=tests), "def f(): return 1").result()
 verifier.submit(Problem("p", "", "", tests=tests), "def f():\\n    while True: pass")
-(worker,) = verifier._workers
-children = f"/proc/{{worker.server.pid}}/task/{{worker.server.pid}}/children"
+(worker,) = verifier._workers.started
+children = f"/proc/{{worker.processes[1].pid}}/task/{{worker.processes[1].pid}}/children"
 while not (running := open(children).read().split()):
     time.sleep(0.01)
-print(worker.test_runner.pid, worker.server.pid, *running, flush=True)
+print(worker.processes[0].pid, worker.processes[1].pid, *running, flush=True)
 time.sleep(300)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as parent:
@@ -160,7 +160,7 @@ def test_ten_thousand_programs_leak_no_process_descriptor_or_memory() -> None:
         """Open descriptors of all processes, and processes."""
         pids = [
             os.getpid(),
-            *(process.pid for worker in verifier._workers for process in (worker.test_runner, worker.server)),
+            *(process.pid for worker in verifier._workers.started for process in worker.processes),
         ]
         return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids), len(pids)
 
@@ -172,12 +172,12 @@ def test_ten_thousand_programs_leak_no_process_descriptor_or_memory() -> None:
                 future.result()
 
         grade(100)
-        before, workers = state(verifier), set(verifier._workers)
+        before, workers = state(verifier), set(verifier._workers.started)
         grade(10_000)
         assert state(verifier) == before
-        assert verifier._workers == workers
+        assert verifier._workers.started == workers
         for worker in workers:
-            assert Path(f"/proc/{worker.server.pid}/task/{worker.server.pid}/children").read_text() == ""
+            assert Path(f"/proc/{worker.processes[1].pid}/task/{worker.processes[1].pid}/children").read_text() == ""
 
 
 def test_the_filter_fits_the_kernels_limit_and_both_architectures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import lru_cache
 
 from bench.episode import Grade, Problem, Verdict
+from bench.grading.answers.algebra import Algebra
 from bench.grading.answers.equivalence import LONGEST_ANSWER, decide, is_unreadable, strip_unit
 from bench.grading.answers.extraction import extract_answer
 from bench.grading.answers.normalise import normalise
 from bench.grading.answers.predictions import stated_answer
 from bench.grading.answers.string_match import same_string
-from bench.grading.answers.workers import AlgebraPool
 from bench.grading.verifier import Grading, Verifier
 
 CACHE_SIZE = 200_000  # verdicts that are kept; the longest unused is dropped first
@@ -45,12 +45,9 @@ class AnswerVerifier(Verifier):
             raise ValueError(f"there is no grader {grader!r} of math answers; choose one of {', '.join(GRADERS)}")
         self._grader = grader
         self._extract = extract
-        self._pool = AlgebraPool(
-            num_workers=grading.num_workers, seconds=grading.answer_seconds, memory_mb=grading.memory_mb
-        )
-        self._threads = ThreadPoolExecutor(grading.num_workers, thread_name_prefix="answers")
+        self._algebra = Algebra(grading)
         self._compare_by_algebra = lru_cache(CACHE_SIZE)(
-            lambda gold, answer: self._threads.submit(self._pool.compare, f"${gold}$", f"${answer}$")
+            lambda gold, answer: self._algebra.submit(self._algebra.compare, f"${gold}$", f"${answer}$")
         )
 
     def submit(self, problem: Problem, text: str) -> Future[Verdict]:
@@ -76,12 +73,11 @@ class AnswerVerifier(Verifier):
     @property
     def workers_started(self) -> bool:
         """Whether any answer has needed algebra yet."""
-        return self._pool.started
+        return bool(self._algebra.started)
 
     def close(self) -> None:
-        """Cancels answers that still wait, and waits for those being compared, within their time limit."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._pool.close()
+        """End every process; answers that wait are not compared."""
+        self._algebra.close()
 
     def _compare(self, problem: Problem, answer: str | None) -> Future[Verdict]:
         if answer is None:

@@ -111,11 +111,8 @@ class Program:
 
     def wait(self, event: int) -> None:
         """Until the channel is ready. Raises `Failed` when the program's time is up."""
-        poll = select.poll()
-        poll.register(self.channel, event)
-        while not poll.poll(max(1, self.limit.left() * 1000)):
-            if self.limit.left() <= 0:
-                raise Failed(Grade.TIMEOUT, f"no result within {self.limit.seconds:g} seconds")
+        if not self.limit.wait_for(self.channel, event):
+            raise Failed(Grade.TIMEOUT, f"no result within {self.limit.seconds:g} seconds")
 
     def gone(self) -> NoReturn:
         status, killed = self.end(GONE)

@@ -56,10 +56,17 @@ def frame(message: object) -> bytes:
     return HEADER.pack(len(payload)) + payload
 
 
+def read_frame(stream: BinaryIO) -> bytes:
+    """The next message; b"" where the other end is closed, be it within a message, or sends one that is too long."""
+    header = stream.read(HEADER.size)
+    size = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
+    payload = stream.read(size) if size <= MAX_FRAME else b""
+    return payload if len(payload) == size else b""
+
+
 def frames(stream: BinaryIO) -> Iterator[bytes]:
     """The messages that arrive on a stream until its other end is closed."""
-    while header := stream.read(HEADER.size):
-        yield stream.read(*HEADER.unpack(header))
+    return iter(lambda: read_frame(stream), b"")
 
 
 def unframe(payload: bytes) -> Any:

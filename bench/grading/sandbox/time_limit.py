@@ -3,6 +3,8 @@
 So what else the machine does changes no grade.
 """
 
+import select
+import socket
 import time
 from pathlib import Path
 
@@ -25,6 +27,15 @@ class TimeLimit:
             return self.seconds - elapsed
         waited = self._waited() - self._waited_before
         return min(self.seconds + waited, MAX_WALL_CLOCK * self.seconds) - elapsed
+
+    def wait_for(self, channel: socket.socket, event: int = select.POLLIN) -> bool:
+        """Until the channel is ready; False when the time is up."""
+        poll = select.poll()
+        poll.register(channel, event)
+        while not poll.poll(max(1, self.left() * 1000)):
+            if self.left() <= 0:
+                return False
+        return True
 
     def _waited(self) -> float:
         """Seconds for which the process has been ready to run and was given no core."""
