@@ -243,10 +243,10 @@ MUTANTS = (
         "for position in range(start, stop - 1)",
     ),
     Mutant(
-        "pads are attended to",
-        "bench/models/sampler.py",
-        "[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts",
-        "[1] * width for ids in prompts",
+        "a row attends to what a longer prompt left in its slot",
+        "bench/models/kv_cache.py",
+        "mask = columns[None, :] <= self._positions_B[:, None]\n                if",
+        "mask = columns[None, :] < self._width + 0 * self._positions_B[:, None]\n                if",
     ),
     Mutant(
         "log-probabilities are those of the next position",
@@ -327,10 +327,22 @@ MUTANTS = (
         "if False:",
     ),
     Mutant(
-        "one stream of random numbers for a whole batch",
+        "a row moved to another slot leaves its keys behind",
         "bench/models/sampler.py",
-        "streams = [torch.Generator().manual_seed(seed) for seed in seeds]",
-        "streams = [torch.Generator().manual_seed(seeds[0])] * len(seeds)",
+        "        cache.copy(moved, gaps, width",
+        "        cache.copy([], [], width",
+    ),
+    Mutant(
+        "rows that share a prompt read each other's keys",
+        "bench/models/sampler.py",
+        "for number in range(len(groups) - 1, -1, -1):",
+        "for number in range(len(groups)):",
+    ),
+    Mutant(
+        "one stream of random numbers for all requests",
+        "bench/models/sampler.py",
+        "stream = torch.Generator().manual_seed(seed)",
+        "stream = torch.Generator().manual_seed(0)",
     ),
     Mutant(
         "rollouts come from the base model's weights",

@@ -7,10 +7,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,  # a bias by position in the attention itself
+    Gemma2Config,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
 
-from bench.episode import Request, SamplingParams
+from bench.episode import Completion, Request, SamplingParams
+from bench.models.drawing import _at_cumulative, draw
 from bench.models.policy import TransformersPolicy
-from bench.models.sampler import _draw
+from bench.models.sampler import check_sampling, generate
 from bench.models.stopping import completed_stop, cut_after, first_stop
 
 SAMPLED = SamplingParams(temperature=1.0, max_tokens=12)
@@ -113,7 +123,7 @@ def test_batches_of_any_size_give_the_same_replies(tiny_learner: TransformersPol
 def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
     logits = torch.tensor([[0.0, math.log(2.0), math.log(5.0)]])
     uniforms = (torch.arange(8000, dtype=torch.float64) + 0.5) / 8000
-    drawn, logprobs = _draw(logits.expand(8000, -1), uniforms, SamplingParams(temperature=1.0, max_tokens=1))
+    drawn, logprobs = draw(logits.expand(8000, -1), uniforms, SamplingParams(temperature=1.0, max_tokens=1))
     shares = torch.bincount(drawn, minlength=3) / 8000
     torch.testing.assert_close(shares, torch.tensor([1 / 8, 2 / 8, 5 / 8]), atol=1e-3, rtol=0)
     torch.testing.assert_close(logprobs[drawn == 2][0].exp(), torch.tensor(5 / 8))
@@ -122,8 +132,92 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
 def test_truncated_sampling_never_leaves_the_nucleus_and_scores_what_it_drew_from():
     logits = torch.tensor([[0.0, math.log(2.0), math.log(5.0)]]).expand(100, -1)
     uniforms = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
-    drawn, logprobs = _draw(logits, uniforms, SamplingParams(temperature=1.0, top_p=0.7, max_tokens=1))
+    drawn, logprobs = draw(logits, uniforms, SamplingParams(temperature=1.0, top_p=0.7, max_tokens=1))
     assert set(drawn.tolist()) == {1, 2}
     torch.testing.assert_close(logprobs[drawn == 1][0].exp(), torch.tensor(2 / 7))
-    drawn, _ = _draw(logits, uniforms, SamplingParams(temperature=1.0, top_k=1, max_tokens=1))
+    drawn, _ = draw(logits, uniforms, SamplingParams(temperature=1.0, top_k=1, max_tokens=1))
     assert set(drawn.tolist()) == {2}
+
+
+SHAPE = {
+    "vocab_size": 700,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.4,
+}
+FAMILIES = {
+    "llama": LlamaConfig(**SHAPE),
+    "qwen2, every head its own keys": Qwen2Config(**{**SHAPE, "num_key_value_heads": 4}),
+    "mistral, a window of 8": MistralConfig(**SHAPE, sliding_window=8),
+    "gemma2, soft-capped, a window in every other layer": Gemma2Config(**SHAPE, head_dim=8, sliding_window=8),
+}
+
+
+def random_model(config: LlamaConfig | Qwen2Config | MistralConfig | Gemma2Config | BloomConfig) -> PreTrainedModel:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+
+
+def of_lengths(*lengths: int) -> list[Request]:
+    stream = torch.Generator().manual_seed(1)
+    return [
+        Request(
+            tuple(torch.randint(700, (length,), generator=stream).tolist()), seed=place, problem_id="", sample=0, turn=0
+        )
+        for place, length in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sampled_logprobs_are_the_models_own_while_rows_come_go_move_and_share_prompts(family: str):
+    model = random_model(FAMILIES[family])
+    sampled = of_lengths(5, 5, 30, 17, 40, 3, 9, 9, 21, 2)
+    sampled += [replace(sampled[place], seed=100 + number) for number, place in enumerate((2, 2, 4, 6, 6, 6))]
+    done: dict[int, Completion] = {}  # in the order in which they were
+    replies = generate(
+        model,
+        sampled,
+        SamplingParams(temperature=1.0, max_tokens=24),
+        stop_ids=frozenset(range(35)),
+        pad_id=0,
+        batch_tokens=64 * 5,
+        decode=lambda ids: " ".join(map(str, ids)),
+        on_done=done.__setitem__,
+    )
+    assert len({len(reply.token_ids) for reply in replies}) >= 4  # rows ended at different times
+    assert list(done) != sorted(done)
+    assert [done[number] for number in range(len(sampled))] == replies
+    for request, reply in zip(sampled, replies, strict=True):
+        ids_1T = torch.tensor([request.token_ids + reply.token_ids])
+        with torch.no_grad():
+            own_TV = model(ids_1T, use_cache=False).logits[0].log_softmax(-1)
+        start = len(request.token_ids)
+        own_N = own_TV[start - 1 : -1].gather(1, ids_1T[0, start:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(reply.logprobs), own_N, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_with_another_attention_is_refused_when_it_is_loaded():
+    check_sampling(random_model(FAMILIES["llama"]))
+    with pytest.raises(ValueError, match="the transformers sampler cannot run BloomForCausalLM"):
+        check_sampling(
+            random_model(BloomConfig(vocab_size=700, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.4))
+        )
+
+
+def test_over_a_large_vocabulary_tokens_are_drawn_as_from_the_sum_in_float64():
+    probs = torch.randn(64, 5000, generator=torch.Generator().manual_seed(0)).mul(4).softmax(dim=1)
+    uniforms = torch.rand(64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    cumulative = probs.double().cumsum(dim=1)
+    expected = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(dim=1)
+    assert torch.equal(_at_cumulative(probs, uniforms), expected)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 0.5, math.nextafter(1.0, 0.0)])
+def test_a_token_of_probability_zero_is_never_drawn(uniform: float):
+    probs = torch.zeros(1, 1000)
+    probs[0, [300, 600]] = 0.5
+    (drawn,) = _at_cumulative(probs, torch.tensor([uniform], dtype=torch.float64)).tolist()
+    assert drawn == (300 if uniform < 0.5 else 600)

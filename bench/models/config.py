@@ -131,6 +131,7 @@ class Transformers:
         from bench.models.policy import TransformersPolicy
         from bench.models.precision import allow_tf32
         from bench.models.renderer import make_renderer
+        from bench.models.sampler import check_sampling
 
         disable_progress_bar()
         allow_tf32(allowed=self.tf32)
@@ -151,6 +152,7 @@ class Transformers:
         except OSError as error:
             raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
         check_head(model)
+        check_sampling(model)
         ends = stop_ids(getattr(model.generation_config, "eos_token_id", None), tokenizer)
         return TransformersPolicy(
             model,
