@@ -148,6 +148,7 @@ def _evaluate(
         training_seconds=training.seconds if training else 0.0,
         seconds=sum(cost.seconds for cost in parts.costs),
         sampled_tokens=sum(cost.sampled_tokens for cost in parts.costs),
+        prompt_tokens=sum(cost.prompt_tokens or 0 for cost in parts.costs),
         start=parts.costs[0].start,
         end=utc_now(),
         model_revision=contents.get("revision"),

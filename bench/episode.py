@@ -116,6 +116,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """What a server says that a reply cost; its conversations reach us as text, so ids are no tokens."""
+
+    prompt: int  # of all messages before the reply
+    reply: int  # with those that are not shown, such as hidden reasoning
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One reply as it was sampled. It ended in one of three ways: with the model's end-of-turn id, the last of
     `token_ids` and never in `text`; at a stop string; or `truncated` at the length limit.
@@ -130,6 +138,11 @@ class Completion:
     truncated: bool
     recorded: bool | None = None  # whether a recording says that it was right, where it says anything
     stop: str = ""  # the stop string that ended it
+    counts: TokenCounts | None = None  # None: the ids are the tokens
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids) if self.counts is None else self.counts.reply
 
     @property
     def turn_ended(self) -> bool:

@@ -65,7 +65,9 @@ def evaluate(
                 num_samples=evaluation.num_samples,
                 seed_key=f"evaluation/{name}",
             )
-            cost = PartCost(start, time.monotonic() - began, counting.usage.sampled_tokens)
+            cost = PartCost(
+                start, time.monotonic() - began, counting.usage.sampled_tokens, counting.usage.prompt_tokens
+            )
             parts.write_next(episodes, prompts, cost, num_attempts=evaluation.num_attempts)
         progress.advance(len(part))
     progress.close()

@@ -18,6 +18,7 @@ from bench.grading.answers.verifier import GRADERS
 from bench.reporting import curves, figures
 from bench.reporting.claims import claims_table, findings
 from bench.reporting.completeness import completeness
+from bench.reporting.cost import served_cost_table
 from bench.reporting.index import read_index
 from bench.reporting.page import save_page
 from bench.reporting.panels import save_figure
@@ -34,7 +35,14 @@ from bench.reporting.tables import (
     reproduced_table,
     seeds_table,
 )
-from bench.reporting.terminal import print_budget, print_claims, print_methods, print_reproduced, print_table
+from bench.reporting.terminal import (
+    print_budget,
+    print_claims,
+    print_methods,
+    print_reproduced,
+    print_served_cost,
+    print_table,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -94,7 +102,7 @@ def write_report(options: argparse.Namespace) -> None:
             f"no run under {options.results} has finished its {evaluation} evaluation; run bench/run.py again"
         )
 
-    claims = claims_table(findings(results))
+    claims, cost = claims_table(findings(results)), served_cost_table(results)
     tables = [
         main_table(results, runs),
         against_base_table(results),
@@ -103,6 +111,7 @@ def write_report(options: argparse.Namespace) -> None:
         budget_table(results),
         *(reproduced_table(printed, results, runs) for printed in paper_tables()),
         *([claims] if claims.rows else []),
+        *([cost] if cost.rows else []),
     ]
     if options.grader:
         again = [regraded(each, grader=options.grader) for each in results if each.setting.paper_task in ANSWER_TASKS]
@@ -131,6 +140,7 @@ def write_report(options: argparse.Namespace) -> None:
         print_reproduced(printed, results, runs, console)
     print_methods(results, runs, console)
     print_budget(results, console)
+    print_served_cost(results, console)
     print_claims(claims, console)
     console.print(f"{len(written)} files in {folder}: tables/, figures/" + (", report.html" if options.html else ""))
     if options.readme:

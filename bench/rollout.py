@@ -97,6 +97,7 @@ class Usage:
     sampled_episodes: int = 0
     sampled_attempts: int = 0  # graded replies
     sampled_tokens: int = 0  # of all replies
+    prompt_tokens: int = 0  # of all that stood before a reply, counted again for each reply
     updates: int = 0
     trained_tokens: int = 0  # those that carried any loss
 
@@ -166,7 +167,8 @@ class RolloutWorker:
             verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
             self.usage.sampled_episodes += not conversation.kinds
             self.usage.sampled_attempts += graded
-            self.usage.sampled_tokens += len(completion.token_ids)
+            self.usage.sampled_tokens += completion.num_tokens
+            self.usage.prompt_tokens += completion.counts.prompt if completion.counts else len(conversation.token_ids)
             conversation.add_reply(completion, verdict)
 
     def _request(self, conversation: _Conversation, seed_key: str) -> Request:

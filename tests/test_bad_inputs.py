@@ -66,7 +66,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one_whatever_sign_it_has(
             "task=maht",
             "did you mean task=math? task is one of humaneval, math, mbpp, mini_humaneval, mini_",
         ),
-        ("model=minni", "did you mean model=mini? model is one of mini, replay, scripted, transformers"),
+        ("model=minni", "did you mean model=mini? model is one of mini, replay, scripted, served, transformers"),
         ("training=papr", "did you mean training=paper? training is one of mini, paper"),
         ("evaluation=[greedi]", "did you mean evaluation=greedy? evaluation is one of dev, greedy, sampled"),
         ("hydra/launcher=nosuch", "hydra/launcher is one of basic"),

@@ -127,10 +127,15 @@ def test_samples_of_a_problem_stand_side_by_side():
 
 def test_usage_counts_what_was_sampled():
     one = worker()
-    one.rollout(
+    episodes = one.rollout(
         Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=2, sampling=SAMPLING, num_samples=2, seed_key="x"
     )
-    assert one.usage == Usage(sampled_episodes=4, sampled_attempts=8, sampled_tokens=4 * 2 * len("uno"))
+    assert one.usage == Usage(
+        sampled_episodes=4,
+        sampled_attempts=8,
+        sampled_tokens=4 * 2 * len("uno"),
+        prompt_tokens=sum(start for episode in episodes for start, _ in episode.spans),
+    )
 
 
 def test_an_attempt_that_is_prefilled_is_not_counted_again():
@@ -139,7 +144,7 @@ def test_an_attempt_that_is_prefilled_is_not_counted_again():
         Scripted(["uno"]), PROBLEMS, next_turn=ask_again, num_attempts=1, sampling=SAMPLING, seed_key="x"
     )
     prefilled = {(episode.problem.id, 0): episode.attempts[0] for episode in firsts}
-    one.rollout(
+    episodes = one.rollout(
         Scripted(["uno"]),
         PROBLEMS,
         next_turn=ask_again,
@@ -148,7 +153,12 @@ def test_an_attempt_that_is_prefilled_is_not_counted_again():
         seed_key="y",
         prefilled_attempts=prefilled,
     )
-    assert one.usage == Usage(sampled_episodes=2, sampled_attempts=4, sampled_tokens=4 * len("uno"))
+    assert one.usage == Usage(
+        sampled_episodes=2,
+        sampled_attempts=4,
+        sampled_tokens=4 * len("uno"),
+        prompt_tokens=sum(start for episode in episodes for start, _ in episode.spans),
+    )
 
 
 def test_only_the_conversations_that_are_named_are_sampled():

@@ -22,6 +22,7 @@ NEEDED = {  # what a model's YAML leaves to the command line
     "transformers": ["model.path=some/model"],
     "replay": ["model.path=some/recording.jsonl"],
     "scripted": ["model.replies=[yes]"],
+    "served": ["model.base_url=http://localhost:8000/v1", "model.name=some/model"],
 }
 # A machine's own paths and package mirrors: what works here and nowhere else.
 OF_A_MACHINE = re.compile(

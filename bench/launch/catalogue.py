@@ -27,6 +27,7 @@ from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
 from bench.models.config import Transformers
 from bench.models.replay import Replay
 from bench.models.scripted import Scripted
+from bench.models.served import Served
 from bench.runs.folder import RunKey
 from bench.tasks.humaneval import HumanEval
 from bench.tasks.math import Math
@@ -48,7 +49,7 @@ def register() -> None:
     store.store(name="Experiment", node=Experiment)
     methods = [_schema(importlib.import_module(f"bench.methods.{name}")) for name in METHODS]
     # A group of their own: method=glob(*) would find a schema that stood among the methods, and try to run it.
-    for schema in (Training, Evaluation, Transformers, Replay, Scripted, *TASKS, *methods):
+    for schema in (Training, Evaluation, Transformers, Replay, Scripted, Served, *TASKS, *methods):
         store.store(group="schema", name=schema.__name__, node=schema)
 
 

@@ -153,7 +153,7 @@ def _conduct(spec: RunSpec, environment: dict[str, str], line: Connection) -> No
     _die_with_parent()
     os.environ.update(environment)
     logging.basicConfig(level=logging.INFO, format=f"{spec.key}  %(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "datasets", "transformers"):
+    for chatty in ("httpx", "httpx2", "openai", "datasets", "transformers"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     failure = spec.failure_file
     try:

@@ -15,6 +15,7 @@ from rich.text import Text
 from bench.metrics.bootstrap import Estimate
 from bench.reporting.claims import FAILS, HOLDS
 from bench.reporting.completeness import Completeness, completeness
+from bench.reporting.cost import served_cost_table
 from bench.reporting.index import MethodResult, by_setting, read_index
 from bench.reporting.paper import PaperTable
 from bench.reporting.style import METRICS, show_number
@@ -40,6 +41,7 @@ def print_main_table(results: Path, runs: Collection[RunKey] | None = None, *, e
     rows = completeness(results, evaluation=evaluation, unreadable=index.unreadable, only=runs)
     print_methods(index.results, rows, console)
     print_budget(index.results, console)
+    print_served_cost(index.results, console)
 
 
 def print_methods(results: list[MethodResult], runs: list[Completeness], console: Console) -> None:
@@ -74,6 +76,15 @@ def print_budget(results: list[MethodResult], console: Console) -> None:
         if any(row["updates"] > 0 for row in table.rows):
             columns = {key: column for key, column in table.columns.items() if key != "setting"}
             print_table(f"{setting.label}: what training cost", replace(table, columns=columns), console)
+
+
+def print_served_cost(results: list[MethodResult], console: Console) -> None:
+    """What the evaluations of served models cost, where there are any."""
+    for setting, group in by_setting(results):
+        table = served_cost_table(group)
+        if table.rows:
+            columns = {key: column for key, column in table.columns.items() if key != "setting"}
+            print_table(f"{setting.label}: what the evaluation costs", replace(table, columns=columns), console)
 
 
 def _print_beside_the_paper(title: str, table: Table, console: Console, *, caption: str) -> None:

@@ -1,7 +1,7 @@
 """What a finished evaluation records of itself: manifest.json, written last, says that its folder is whole."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Manifest:
     training_seconds: float  # of the process that finished training
     seconds: float  # of the evaluation, over its parts
     sampled_tokens: int  # by the evaluation
+    prompt_tokens: int | None = None  # before the evaluation's replies; None: a version that did not count them
     start: str  # UTC
     end: str
     model_revision: str | None  # a hub's commit
@@ -71,7 +72,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     if version != SCHEMA_VERSION:
         hint = "update the code" if version > SCHEMA_VERSION else "run again with another results=<folder>"
         raise ValueError(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}: {hint}")
-    lacking = [each.name for each in fields(Manifest) if each.name not in record]
+    lacking = [each.name for each in fields(Manifest) if each.name not in record and each.default is MISSING]
     if lacking:
         raise ValueError(f"{path} is damaged (it has no {lacking[0]}); delete its folder and run again")
-    return Manifest(**{each.name: record[each.name] for each in fields(Manifest)})
+    return Manifest(**{each.name: record[each.name] for each in fields(Manifest) if each.name in record})

@@ -29,6 +29,7 @@ class PartCost:
     start: str  # UTC
     seconds: float
     sampled_tokens: int
+    prompt_tokens: int | None = None  # None: a version that did not count them
 
 
 class Parts:

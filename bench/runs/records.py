@@ -32,7 +32,7 @@ def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[st
         is_sampled = t <= len(episode.attempts)
         row[f"grade_{t}"] = attempt.verdict.grade.value
         row[f"answer_{t}"] = attempt.verdict.answer
-        row[f"tokens_{t}"] = len(attempt.completion.token_ids) if is_sampled else 0
+        row[f"tokens_{t}"] = attempt.completion.num_tokens if is_sampled else 0
         row[f"truncated_{t}"] = attempt.completion.truncated
         row[f"grading_seconds_{t}"] = attempt.verdict.seconds if is_sampled else 0.0
         row[f"recorded_{t}"] = attempt.completion.recorded
