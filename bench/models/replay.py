@@ -5,12 +5,12 @@ tells several conversations about one problem apart. `passed`, a list of true an
 right: it grades nothing, and is kept so that labels and verdicts can be compared.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bench.data_files import read_lines
 from bench.episode import Completion, Request, SamplingParams
 from bench.models.characters import CharacterSampler
 from bench.models.interface import Playable, Sampler
@@ -85,27 +85,25 @@ class Recorded:
 
 def read_recording(path: Path, canonical_id: Callable[[str | int], str]) -> dict[tuple[str, int], list[Recorded]]:
     """Attempts by (problem id, sample). Raises ValueError with file and line number on a line that cannot be used."""
+
+    def conversation(row: dict[str, Any]) -> tuple[tuple[str, int], list[Recorded]]:
+        if not isinstance(row.get("problem_id"), str | int) or not isinstance(row.get("sample", 0), int):
+            raise ValueError("no 'problem_id' that is a text or a number, or a 'sample' that is no number")
+        texts = row.get("attempts")
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("'attempts' must be a list of texts")
+        labels = row.get("passed", [None] * len(texts))
+        if not isinstance(labels, list) or len(labels) != len(texts) or {*map(type, labels)} - {bool, type(None)}:
+            raise ValueError("'passed' must be a list of true or false, one per attempt")
+        key = (canonical_id(row["problem_id"]), row.get("sample", 0))
+        if key in attempts:
+            raise ValueError(f"{key[0]} sample {key[1]} was recorded before")
+        return key, [Recorded(*pair) for pair in zip(texts, labels, strict=True)]
+
     attempts: dict[tuple[str, int], list[Recorded]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                key = (canonical_id(row["problem_id"]), int(row.get("sample", 0)))
-                texts = row["attempts"]
-            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(
-                    f"{path}, line {number}: not an object with 'problem_id' and 'attempts' ({error!r})"
-                ) from None
-            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-                raise ValueError(f"{path}, line {number}: 'attempts' must be a list of texts")
-            labels = row.get("passed", [None] * len(texts))
-            if not isinstance(labels, list) or len(labels) != len(texts) or {*map(type, labels)} - {bool, type(None)}:
-                raise ValueError(f"{path}, line {number}: 'passed' must be a list of true or false, one per attempt")
-            if key in attempts:
-                raise ValueError(f"{path}, line {number}: {key[0]} sample {key[1]} was recorded before")
-            attempts[key] = [Recorded(*pair) for pair in zip(texts, labels, strict=True)]
+    for record in read_lines(path):
+        key, recorded = record.read(conversation)
+        attempts[key] = recorded
     if not attempts:
         raise ValueError(f"{path} records no attempts")
     return attempts

@@ -1,9 +1,8 @@
 """Where training stands: written at intervals, and taken up again where a run was killed."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from bench.models.interface import KLEstimator, OptimizerConfig
 from bench.rollout import Usage
@@ -32,17 +31,6 @@ class Checkpoint:
     usage: Usage
     state: StageState
 
-    @staticmethod
-    def read(record: dict[str, Any]) -> Checkpoint:
-        state = {**record["state"], "adaptive_kl": AdaptiveKLCoef(**record["state"]["adaptive_kl"])}
-        return Checkpoint(
-            stage=record["stage"],
-            complete=record["complete"],
-            finished=record["finished"],
-            usage=Usage(**record["usage"]),
-            state=StageState(**state),
-        )
-
 
 def save(trainer: Trainer, stage: str, state: StageState, *, complete: bool) -> None:
     before = latest(trainer.run)
@@ -55,7 +43,7 @@ def save(trainer: Trainer, stage: str, state: StageState, *, complete: bool) -> 
 
 
 def latest(run: Run) -> Checkpoint | None:
-    return None if run.progress is None else Checkpoint.read(run.progress)
+    return None if run.progress is None else TypeAdapter(Checkpoint).validate_python(run.progress)
 
 
 def resume(trainer: Trainer, stage: str) -> StageState | None:
