@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,9 +19,10 @@ from bench.metrics.bootstrap import estimate
 from bench.metrics.episode_metrics import summarise
 from bench.report import main
 from bench.reporting.index import read_index
-from bench.reporting.paper import paper_row, paper_tables
+from bench.reporting.paper import paper_row, paper_tables, tables_of_open_models
 from bench.reporting.regrade import regraded
 from bench.reporting.style import METRICS, show_number
+from bench.reporting.tables import main_table
 from bench.reporting.terminal import print_main_table
 from bench.runs.finished import load_episodes
 from bench.runs.folder import Run, RunKey
@@ -378,6 +380,35 @@ def test_printed_gains_are_the_differences_of_printed_accuracies() -> None:
     for printed in paper_tables():
         for row in printed.rows.values():
             assert row["delta"] == pytest.approx(row["accuracy_t2"] - row["accuracy_t1"], abs=0.11)
+
+
+def test_every_number_of_an_open_model_is_copied_truly(shared_data: Path) -> None:
+    folder = shared_data.parent / "paper"
+    source = json.loads((folder / "paper_numbers.json").read_text(encoding="utf-8"))["iclr_gemma2_2b"]["math"]
+    gemma, qwen = tables_of_open_models()
+    printed = {"base": "base", "score_stage1": "stage1b", "score": "stage2"}
+    keys = [f"accuracy_t{t}" for t in (1, 2, 3)]
+    expected = {ours: dict(zip(keys, source[theirs].values(), strict=True)) for ours, theirs in printed.items()}
+    assert gemma.rows == expected
+    text = " ".join((folder / "paper.md").read_text(encoding="utf-8").split())
+    names = ("base ", "single-turn RL ", "plain multi-turn RL ", "SCoRe ")
+    for name, row in zip(names, qwen.rows.values(), strict=True):
+        assert f"{name}{row['accuracy_t1']}→{row['accuracy_t2']}" in text
+
+
+def test_a_model_of_which_numbers_are_printed_stands_beside_those_and_not_beside_geminis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, "base", 0, model="gemma-2-2b-it", task="math", num_problems=500, num_attempts=3)
+    make_run(tmp_path, "base", 0, model="another", task="math", num_problems=500)
+    index = read_index(tmp_path, evaluation="greedy")
+    other, gemma = main_table(index.results, []).rows
+    assert (gemma["paper_accuracy_t1"], other["paper_accuracy_t1"]) == (16.8, 52.6)
+    assert gemma["paper_model"] == "Gemma 2 2B"
+    print_main_table(tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "math · gemma-2-2b-it: the printed numbers are of the same model (Gemma 2 2B, MATH500" in shown
+    assert re.search(r"Accuracy@t3 of Base: [\d.]+ \[[\d.]+, [\d.]+\], printed 17\.0\.", shown)
 
 
 def test_the_paper_has_no_row_for_what_it_did_not_measure() -> None:

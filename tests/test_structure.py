@@ -117,9 +117,24 @@ def test_every_budget_composes(training: str):
     assert composed(f"training={training}").experiment.training.rl.num_steps > 0
 
 
+@pytest.mark.parametrize("preset", names("preset"))
+def test_every_preset_composes_and_a_command_line_changes_it(preset: str):
+    plan = compose_plan([f"preset={preset}", "tracking=none"])
+    assert (plan.key.model == "mini") == (preset == "none")
+    changed = composed(f"preset={preset}", "method=score", "training.rl.num_steps=3", "evaluation=[sampled]")
+    assert (changed.key.model, changed.experiment.training.rl.num_steps) == ("scripted", 3)
+    assert list(changed.experiment.evaluations) == ["sampled"]
+
+
 @pytest.mark.parametrize("tuned", sorted((ROOT / "conf" / "tuned").rglob("*.yaml")), ids=lambda file: file.stem)
 def test_every_tuned_file_belongs_to_a_budget_and_a_task_or_pair_that_exist(tuned: Path):
     training = tuned.parent.relative_to(ROOT / "conf" / "tuned").as_posix()
+    if training in names("preset"):
+        changed, plain = (
+            composed(f"preset={preset}", f"method={tuned.stem}").config["method"] for preset in (training, "none")
+        )
+        assert changed != plain
+        return
     task = max((name for name in names("task") if tuned.stem.endswith(name)), key=len)
     method = tuned.stem.removesuffix(task).removesuffix("_")
     assert training in names("training")

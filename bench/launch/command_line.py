@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-GROUPS = ("method", "task", "model", "training", "evaluation")  # what a command line may pick a file of
+GROUPS = ("method", "task", "model", "training", "evaluation", "preset")  # what a command line may pick a file of
 
 _LONGEST_NAME = 100
 _LAUNCHER = "hydra/launcher"

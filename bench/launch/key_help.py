@@ -41,7 +41,7 @@ def choices() -> str:
     for group in GROUPS:
         lines.append(f"{group}=" if group != "evaluation" else "evaluation=[<any of them>]")
         for path in sorted((CONF / group).glob("*.yaml")):
-            lines.append(f"  {path.stem:<24}{sentence_of(path.read_text(encoding='utf-8'))}")
+            lines.append(f"  {path.stem:<28}{sentence_of(path.read_text(encoding='utf-8'))}")
     return "\n".join(lines)
 
 

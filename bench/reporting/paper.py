@@ -19,6 +19,7 @@ class PaperTable:
     model: str
     note: str
     rows: Mapping[str, Mapping[str, float]]
+    our_model: str = ""  # what results of the same model are named; empty: it is not public
 
     @property
     def setting(self) -> str:
@@ -37,14 +38,25 @@ def paper_tables() -> tuple[PaperTable, ...]:
     return tuple(PaperTable(**table) for table in document["tables"])
 
 
-def paper_row(*, method: str, task: str, variant: str) -> PaperRow | None:
-    """What the paper printed for this method on this task; the fullest row where it stands in several tables.
+@cache
+def tables_of_open_models() -> tuple[PaperTable, ...]:
+    document = json.loads((Path(__file__).parent / "paper_numbers.json").read_text(encoding="utf-8"))
+    return tuple(PaperTable(**table) for table in document["open_models"])
+
+
+def tables_beside(*, task: str, model: str) -> tuple[PaperTable, ...]:
+    """What is printed of this very model on this task, or else the paper's of its own models."""
+    same = tuple(table for table in tables_of_open_models() if (table.task, table.our_model) == (task, model))
+    return same or tuple(table for table in paper_tables() if table.task == task)
+
+
+def paper_row(*, method: str, task: str, variant: str, model: str = "") -> PaperRow | None:
+    """What is printed for this method on this task; the fullest row where it stands in several tables.
 
     Only the variant `main` has one: another variant is another set of hyperparameters than the paper's.
     """
     if variant != "main":
         return None
-    rows = [
-        PaperRow(table, table.rows[method]) for table in paper_tables() if table.task == task and method in table.rows
-    ]
+    beside = tables_beside(task=task, model=model)
+    rows = [PaperRow(table, table.rows[method]) for table in beside if method in table.rows]
     return max(rows, key=lambda row: len(row.numbers), default=None)

@@ -7,10 +7,10 @@ from typing import Any
 from bench.metrics.bootstrap import Estimate, compare, estimate, mcnemar
 from bench.reporting.completeness import Completeness
 from bench.reporting.index import MethodResult, ResultsIndex, Setting, base_of, by_setting
-from bench.reporting.paper import PaperRow, PaperTable, paper_row, paper_tables
+from bench.reporting.paper import PaperRow, PaperTable, paper_row, tables_beside
 from bench.reporting.recording_labels import recording_note
 from bench.reporting.style import METRIC_LABELS, METRICS, MINUS, NOT_PRINTED, show_number
-from bench.reporting.table import Column, Table, is_absent, percent
+from bench.reporting.table import Column, Table, is_absent, percent, show_value
 
 IDENTITY = {
     "setting": Column("Setting", is_text=True, in_csv=False),
@@ -137,7 +137,8 @@ def paper_beside(result: MethodResult) -> PaperRow | None:
     """The paper's row for the same; None for a recording, which may be of any system."""
     if result.setting.is_recording:
         return None
-    return paper_row(method=result.method, task=result.setting.paper_task, variant=result.setting.variant)
+    setting = result.setting
+    return paper_row(method=result.method, task=setting.paper_task, variant=setting.variant, model=setting.model)
 
 
 def setting_notes(results: list[MethodResult]) -> str:
@@ -147,7 +148,8 @@ def setting_notes(results: list[MethodResult]) -> str:
         if setting.part:
             reasons = dict.fromkeys(f"{result.label} {result.setting.why}" for result in group)
             notes.append(f"{setting.label} is kept apart: {'; '.join(reasons)}.")
-        tables = [table for table in paper_tables() if table.task == setting.paper_task and setting.variant == "main"]
+        beside = tables_beside(task=setting.paper_task, model=setting.model)
+        tables = beside if setting.variant == "main" else ()
         if setting.is_recording:
             notes.append(f"{setting.label}: recorded attempts, graded here; the paper has no such setting.")
         elif not tables:
@@ -157,10 +159,22 @@ def setting_notes(results: list[MethodResult]) -> str:
                 f"{setting.label}: generated miniature problems and a tiny model, not the paper's setting; "
                 f"the paper's numbers ({tables[0].setting}) show the phenomenon and are no target."
             )
+        elif tables[0].our_model:
+            notes.append(f"{setting.label}: the printed numbers are of the same model ({tables[0].setting}).")
+            notes += [tables[0].note, *filter(None, map(third_attempt, group))]
         else:
             notes.append(f"{setting.label}: the paper's numbers are of another model ({tables[0].setting}).")
         notes += [recording_note(result.episodes) for result in group]
     return " ".join(filter(None, notes))
+
+
+def third_attempt(result: MethodResult) -> str:
+    """Accuracy@t3, which the columns do not have, where it is printed of the same model; empty elsewhere."""
+    paper, ours = paper_beside(result), result.estimates.get("accuracy@t3")
+    if paper is None or ours is None or "accuracy_t3" not in paper.numbers:
+        return ""
+    printed = show_number(paper.numbers["accuracy_t3"])
+    return f"Accuracy@t3 of {result.label}: {show_value(percent(ours))}, printed {printed}."
 
 
 def seeds_table(results: list[MethodResult]) -> Table:
