@@ -25,7 +25,7 @@ def run_here(specs: Sequence[RunSpec], _: Slots) -> list[RunSpec]:
         ours, theirs = Pipe(duplex=False)
         with ours, theirs:
             try:
-                pool._conduct(spec, {}, theirs)
+                pool._conduct(spec, {}, theirs, 0)
             except SystemExit as end:
                 if end.code:
                     failed.append(spec)
@@ -51,7 +51,7 @@ def test_a_full_gpu_ends_with_one_line_that_names_smaller_batches_in_a_command_t
     holder: object, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(run, "run_all", run_here)
-    monkeypatch.setattr(pool, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(pool, "die_with_parent", lambda _: None)
     with monkeypatch.context() as broken:
         broken.setattr(holder, name, full)
         assert run.main([*SMALL, "model.train_batch_tokens=1024", f"results={tmp_path}"]) == 1

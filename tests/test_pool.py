@@ -1,6 +1,5 @@
 """What runs side by side on which machine, how long it will take, and what a sweep says of itself."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +16,11 @@ from bench.launch.slots import Slot, Slots
 from bench.machine import visible_gpus
 from bench.methods.score import stage1
 from bench.models.config import Transformers
+from bench.runs.manifest import Manifest, write_manifest
 from bench.status import Status, Work
 from bench.training.stages import Imitate
 from bench.training.work_left import WorkLeft, planned_work
+from tests.made_results import MANIFEST
 from tests.test_experiment import scripted
 
 
@@ -232,10 +233,10 @@ def test_a_pace_that_was_never_seen_is_judged_by_another_kind_of_work(tmp_path: 
 def test_earlier_runs_of_other_methods_in_the_same_folder_give_the_first_estimate(tmp_path: Path):
     plan = planned(tmp_path, "method=score")
     assert Forecast(places=1).seconds_left([plan]) is None
-    manifest = {"evaluation": "greedy", "seconds": 50.0, "num_rows": 500, "training_seconds": 768.0}
+    usage = {**MANIFEST["usage"], "sampled_episodes": 3840}
+    cost = MANIFEST | {"usage": usage, "training_seconds": 768.0, "seconds": 50.0}
     folder = planned(tmp_path, "method=star").key.folder(tmp_path) / "greedy"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"usage": {"sampled_episodes": 3840}}))
+    write_manifest(folder, Manifest(evaluation="greedy", num_problems=500, num_rows=500, **cost))
     rl = plan.experiment.training.rl
     conversations = rl.num_steps * rl.conversations_per_step
     evaluated = len(plan.task.problems("test")) * 50 / 500

@@ -5,14 +5,15 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from bench.experiment import RunSpec
 from bench.runs.fingerprints import claimed, differences
 from bench.runs.folder import RunKey
+from bench.runs.manifest import Manifest, read_manifest
 from bench.status import Status, Work
 from bench.training.values_read import planned_stages
 from bench.training.work_left import planned_work
@@ -24,12 +25,8 @@ _STAND_INS: Mapping[Work, Sequence[Work]] = {
     Work.learn: (Work.step, Work.sample, Work.evaluate),
     Work.evaluate: (Work.sample, Work.step),
 }
-_COST = {
-    Work.step: 2,
-    Work.sample: 1,
-    Work.learn: 1,
-    Work.evaluate: 1,
-}  # relative, roughly: a step both samples and learns
+# Relative, roughly: a step both samples and learns.
+_COST = {Work.step: 2, Work.sample: 1, Work.learn: 1, Work.evaluate: 1}
 
 
 @dataclass
@@ -152,13 +149,12 @@ def _kinds(spec: RunSpec) -> list[tuple[str, ...]]:
     return [(key.task, key.model, f"{key.method}/{key.variant}"), (key.task, key.model)]
 
 
-def _manifests(folders: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folders with the manifest in each; one that is being written, or not ours, is no reason to stop."""
+def _manifests(folders: Iterable[Path]) -> Iterator[tuple[Path, Manifest]]:
+    """Folders with the manifest in each; one that is damaged, or another version's, is no reason to stop."""
     for folder in folders:
-        try:
-            yield folder, dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            continue
+        with suppress(ValueError):
+            if manifest := read_manifest(folder):
+                yield folder, manifest
 
 
 def _add_earlier(paces: _Paces, spec: RunSpec) -> None:
@@ -166,13 +162,10 @@ def _add_earlier(paces: _Paces, spec: RunSpec) -> None:
     pattern = f"*/{spec.key.task}/{spec.key.model}/*/seed*/*/manifest.json"
     trained = set[Path]()
     for folder, manifest in _manifests(path.parent for path in (spec.results / "runs").glob(pattern)):
-        try:
-            paces.add(Work.evaluate, manifest["seconds"], manifest["num_rows"])
-            if folder.parent not in trained and (sampled := manifest["usage"]["sampled_episodes"]):
-                trained.add(folder.parent)
-                paces.add(Work.step, manifest["training_seconds"], sampled)
-        except (KeyError, TypeError):
-            continue  # another version's manifest
+        paces.add(Work.evaluate, manifest.seconds, manifest.num_rows)
+        if folder.parent not in trained and (sampled := manifest.usage["sampled_episodes"]):
+            trained.add(folder.parent)
+            paces.add(Work.step, manifest.training_seconds, sampled)
 
 
 def seconds_of_earlier(spec: RunSpec) -> float | None:
@@ -181,13 +174,9 @@ def seconds_of_earlier(spec: RunSpec) -> float | None:
     wanted = json.loads(json.dumps(claimed(spec.config)))
     for run in spec.key.folder(spec.results).parent.glob("seed*"):
         manifests = [each for _, each in _manifests(run / name for name in spec.experiment.evaluations)]
-        if len(manifests) < len(spec.experiment.evaluations):
-            continue  # unfinished
-        try:
-            if [key for key, *_ in differences(claimed(manifests[0]["config"]), wanted)] in ([], ["seed"]):
-                found.append(sum(each["seconds"] for each in manifests) + manifests[0]["training_seconds"])
-        except (KeyError, TypeError, AttributeError):
-            continue  # another version's manifest
+        is_finished = len(manifests) == len(spec.experiment.evaluations)
+        if is_finished and {key for key, *_ in differences(claimed(manifests[0].config), wanted)} <= {"seed"}:
+            found.append(sum(each.seconds for each in manifests) + manifests[0].training_seconds)
     return fmean(found) if found else None
 
 

@@ -6,14 +6,14 @@ its YAML file begins with: each is written once.
 
 import ast
 import inspect
-import io
+import json
 import re
 import textwrap
-import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
@@ -47,7 +47,7 @@ def choices() -> str:
 
 def sentence_of(text: str) -> str:
     """The first sentence of the comment that a YAML file begins with."""
-    comment = " ".join(line[1:].strip() for line in _leading_comment(text) if not line.startswith("# @package"))
+    comment = " ".join(line for line in _comment(text.splitlines()) if not line.startswith("@package"))
     return re.split(r"\. (?=[A-Z])", comment, maxsplit=1)[0].rstrip(".")
 
 
@@ -73,26 +73,16 @@ def meanings(kind: type) -> dict[str, str]:
 
     Fields that it inherits have theirs where they are declared.
     """
-    source = textwrap.dedent(inspect.getsource(kind))
-    lines = source.splitlines()
-    comments = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
-    (tree,) = ast.parse(source).body
+    lines = textwrap.dedent(inspect.getsource(kind)).splitlines()
+    (tree,) = ast.parse("\n".join(lines)).body
     assert isinstance(tree, ast.ClassDef)
-    by_field: dict[str, str] = {}
-    for base in kind.__bases__:
-        by_field |= meanings(base) if is_dataclass(base) else {}
+    by_field = {
+        name: meaning for base in kind.__bases__ if is_dataclass(base) for name, meaning in meanings(base).items()
+    }
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            above = []
-            row = node.lineno - 1
-            while row in comments and lines[row - 1].lstrip().startswith("#"):
-                above.insert(0, comments[row])
-                row -= 1
-            by_field[node.target.id] = comments.get(node.end_lineno or node.lineno) or " ".join(above)
+            beside = lines[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
+            by_field[node.target.id] = beside or " ".join(reversed(_comment(reversed(lines[: node.lineno - 1]))))
     return by_field
 
 
@@ -147,16 +137,10 @@ def _shown(value: Any) -> str:
         return f"<{len(value)} entries>"
     if isinstance(value, ListConfig):
         value = f"[{','.join(map(str, value))}]"
-    word = (
-        value.name
-        if isinstance(value, Enum)
-        else "null"
-        if value is None
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
-    word = " ".join(word.split())
+    if isinstance(value, Enum):
+        value = value.name
+    # As YAML has it: null, true and false.
+    word = " ".join((json.dumps(value) if value is None or isinstance(value, bool) else str(value)).split())
     return word if len(word) <= _LONGEST_VALUE else f"{word[: _LONGEST_VALUE - 3]}..."
 
 
@@ -166,10 +150,10 @@ def _line(key: str, meaning: str) -> str:
     return f"  {key}{gap}{(chr(10) + ' ' * _COLUMN).join(rows)}".rstrip()
 
 
-def _leading_comment(text: str) -> list[str]:
-    lines = text.splitlines()
-    end = next((row for row, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return lines[:end]
+def _comment(lines: Iterable[str]) -> list[str]:
+    """The lines of comment that others follow."""
+    comment = takewhile(lambda line: line.startswith("#"), map(str.strip, lines))
+    return [line.lstrip("# ") for line in comment]
 
 
 def _escaped(text: str) -> str:

@@ -1,10 +1,8 @@
 """Experiments side by side, each in a process of its own: nothing of one run is left in memory for the next."""
 
-import ctypes
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 import time
 import traceback
@@ -16,13 +14,13 @@ from multiprocessing.process import BaseProcess
 
 from bench.conduct import conduct
 from bench.experiment import RunSpec
+from bench.grading.sandbox.confinement import die_with_parent
 from bench.launch.failures import sentence
 from bench.launch.forecast import Forecast, spoken
 from bench.launch.slots import Slot, Slots
 from bench.machine import available_cores, visible_gpus
 from bench.status import Status
 
-_PR_SET_PDEATHSIG = 1
 _LISTEN_SECONDS = 5.0
 _SILENT_SECONDS = 15.0  # so that with the wait before it, nothing is silent for more than 20
 
@@ -137,20 +135,20 @@ def environment_of(slot: Slot, *, alone: bool) -> dict[str, str]:
 
 def _start(spec: RunSpec, slot: Slot, *, alone: bool) -> tuple[BaseProcess, _Child]:
     grading = replace(spec.experiment.grading, workers=spec.experiment.grading.workers or slot.cores)
-    asked = replace(spec, experiment=replace(spec.experiment, grading=grading))
+    with_workers = replace(spec, experiment=replace(spec.experiment, grading=grading))
     ours, theirs = multiprocessing.Pipe(duplex=False)
     # Spawned, not forked: the child starts without this process's threads, and may use CUDA.
     process = multiprocessing.get_context("spawn").Process(
-        target=_conduct, args=(asked, environment_of(slot, alone=alone), theirs), name=str(spec.key)
+        target=_conduct, args=(with_workers, environment_of(slot, alone=alone), theirs, os.getpid()), name=str(spec.key)
     )
     process.start()
     theirs.close()
     return process, _Child(spec, slot, ours)
 
 
-def _conduct(spec: RunSpec, environment: dict[str, str], line: Connection) -> None:
+def _conduct(spec: RunSpec, environment: dict[str, str], line: Connection, parent: int) -> None:
     """The whole life of a child: exit code 0 if the experiment is done."""
-    _die_with_parent()
+    die_with_parent(parent)  # or it would go on holding its run folder
     os.environ.update(environment)
     logging.basicConfig(level=logging.INFO, format=f"{spec.key}  %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "openai", "datasets", "transformers"):
@@ -169,12 +167,3 @@ def _conduct(spec: RunSpec, environment: dict[str, str], line: Connection) -> No
                 failure.write_text(trace, encoding="utf-8")
         sys.exit(1)
     failure.unlink(missing_ok=True)
-
-
-def _die_with_parent() -> None:
-    """A child whose parent is killed must not go on holding its run folder."""
-    if sys.platform == "linux":
-        parent = multiprocessing.parent_process()
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is None or not parent.is_alive():
-            sys.exit(1)

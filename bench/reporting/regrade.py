@@ -1,11 +1,6 @@
 """Stored attempts, graded again by another grader of math answers: no model, no GPU, the texts are all there."""
 
-import gzip
-import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,6 +9,7 @@ from bench.grading.answers.verifier import AnswerVerifier
 from bench.grading.verifier import Grading
 from bench.metrics.bootstrap import estimate
 from bench.reporting.index import MethodResult
+from bench.runs.parts import read_transcripts
 
 ANSWER_TASKS = ("math",)  # whose attempts end in an answer; programs have one grader, their tests
 
@@ -27,7 +23,7 @@ def regraded(result: MethodResult, *, grader: str) -> MethodResult:
     with AnswerVerifier(Grading(), grader=grader) as verifier:
         for run in result.runs:
             folder = run.path / result.evaluation
-            rows = list(_transcripts(folder))
+            rows = list(read_transcripts(folder / "transcripts.jsonl.gz"))
             episodes = result.episodes_of(run.key.seed).copy()
             keys = list(zip(episodes["problem_id"], episodes["sample"], strict=True))
             if keys != [(row["problem_id"], row["sample"]) for row in rows]:
@@ -43,8 +39,3 @@ def regraded(result: MethodResult, *, grader: str) -> MethodResult:
             frames.append(episodes)
     frame = pd.concat(frames)
     return replace(result, episodes=frame, estimates=estimate(frame))
-
-
-def _transcripts(folder: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(folder / "transcripts.jsonl.gz", "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)

@@ -1,14 +1,14 @@
 """The tables that a terminal shows: at the end of a sweep, and when a report is written."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.measure import measure_renderables
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -22,8 +22,6 @@ from bench.reporting.style import METRICS, show_number
 from bench.reporting.table import Column, Table, is_absent
 from bench.reporting.tables import budget_table, main_table, paper_below, reproduced_table, reproducing, setting_notes
 from bench.runs.folder import RunKey
-
-_BETWEEN = 2  # characters between two columns
 
 
 def print_main_table(results: Path, runs: Collection[RunKey] | None = None, *, evaluation: str = "greedy") -> None:
@@ -101,37 +99,31 @@ def print_table(title: str, table: Table, console: Console) -> None:
     which are labels.
     """
     rows = [{key: _text(key, column, row.get(key)) for key, column in table.columns.items()} for row in table.rows]
-    labels = {key: column for key, column in table.columns.items() if key in ("setting", "label", "claim")}
-    others = {key: column for key, column in table.columns.items() if key not in labels}
-    headings = {key: Text(column.heading) for key, column in labels.items()}
-    headings |= {key: Text(re.sub(" |(?=@)", "\n", column.heading)) for key, column in others.items()}
-    sizes = {
-        key: measure_renderables(console, console.options.update(width=10_000), [text, *(row[key] for row in rows)])
-        for key, text in headings.items()
-    }
-    widths = {key: sizes[key].maximum + _BETWEEN for key in others}
-    share = (console.width + _BETWEEN - sum(widths.values())) // len(labels)  # the last column has nothing after it
-    widths |= {key: min(max(sizes[key].minimum + _BETWEEN, share), sizes[key].maximum + _BETWEEN) for key in labels}
+    labels = [key for key in table.columns if key in ("setting", "label", "claim")]
+    others = [key for key in table.columns if key not in labels]
+    headings = {key: Text(table.columns[key].heading) for key in labels}
+    headings |= {key: Text(re.sub(" |(?=@)", "\n", table.columns[key].heading)) for key in others}
 
-    parts: list[list[str]] = [[]]
-    for key in others:
-        if parts[-1] and sum(widths[each] for each in (*labels, *parts[-1], key)) > console.width + _BETWEEN:
-            parts.append([])
-        parts[-1].append(key)
-    console.print(title, style="italic", highlight=False, markup=False)
-    for part in parts:
-        keys = (*labels, *part)
-        total = sum(widths[key] for key in keys) - _BETWEEN
-        rich_table = RichTable(
-            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _BETWEEN - 1, 0, 0), width=total
-        )
+    def drawn(keys: Sequence[str]) -> tuple[RichTable, int]:
+        """With its width: that of the console, where no column is narrower or wider than its text."""
+        rich_table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for key in keys:
             justify = "left" if table.columns[key].is_text else "right"
-            rich_table.add_column(headings[key], justify=justify, width=widths[key] - _BETWEEN)
+            rich_table.add_column(headings[key], justify=justify, no_wrap=key not in labels, overflow="fold")
         for row in rows:
             rich_table.add_row(*(row[key] for key in keys))
-        console.print(rich_table, crop=False, highlight=False)
+        least, most = Measurement.get(console, console.options.update(width=10_000), rich_table)
+        rich_table.width = max(least, min(most, console.width))
+        return rich_table, rich_table.width
+
+    console.print(title, style="italic", highlight=False, markup=False)
+    while others:
+        num_shown = len(others)
+        while (part := drawn([*labels, *others[:num_shown]]))[1] > console.width and num_shown > 1:
+            num_shown -= 1
+        console.print(part[0], crop=False, highlight=False)
         console.print()
+        others = others[num_shown:]
     if table.caption:
         console.print(table.caption, style="dim", highlight=False, markup=False)
         console.print()

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_file
+from bench.machine import available_cores
 from bench.runs.tracking import utc_now
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "math-verify", "sympy", "hydra-core")
@@ -68,7 +68,7 @@ def hardware() -> dict[str, Any]:
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpus": gpus}
+    return {"machine": platform.machine(), "system": platform.system(), "cores": available_cores(), "gpus": gpus}
 
 
 def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -9,6 +9,18 @@ from rapidfuzz.distance import Indel, Levenshtein
 
 from bench.episode import ATTEMPT, Attempt, Episode, Grade
 
+_TEXT, _COUNT, _NUMBER, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_OF_EPISODE = {"problem_id": _TEXT, "level": _TEXT, "subject": _TEXT, "sample": _COUNT, "num_attempts": _COUNT}
+_OF_ATTEMPT = {
+    "grade": _TEXT,
+    "answer": _TEXT,
+    "tokens": _COUNT,
+    "truncated": _FLAG,
+    "grading_seconds": _NUMBER,
+    "recorded": _FLAG,
+}
+_OF_CHANGE = {"edit_indel": _NUMBER, "edit_levenshtein": _NUMBER, "changed": _FLAG}  # from the attempt before
+
 
 def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[str, Any]:
     """A row of episodes.parquet: facts per attempt t = 1, 2, ..., and how attempt t differs from t − 1.
@@ -19,13 +31,8 @@ def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[st
     substitution as two (what the paper's axis implies), and over the longer length for Levenshtein's.
     """
     problem = episode.problem
-    row: dict[str, Any] = {
-        "problem_id": problem.id,
-        "level": problem.level,
-        "subject": problem.subject,
-        "sample": episode.sample,
-        "num_attempts": len(episode.attempts),
-    }
+    of_episode = problem.id, problem.level, problem.subject, episode.sample, len(episode.attempts)
+    row: dict[str, Any] = dict(zip(_OF_EPISODE, of_episode, strict=True))
     lacking = (num_attempts or 0) - len(episode.attempts)
     attempts = [*episode.attempts, *episode.attempts[-1:] * lacking]
     for t, attempt in enumerate(attempts, start=1):
@@ -47,29 +54,11 @@ def episode_row(episode: Episode, *, num_attempts: int | None = None) -> dict[st
 
 def row_schema(num_attempts: int) -> pa.Schema:
     """The columns of `episode_row` and their types, the same whatever the rows hold, so that files can be joined."""
-    fields: list[tuple[str, pa.DataType]] = [
-        ("problem_id", pa.string()),
-        ("level", pa.string()),
-        ("subject", pa.string()),
-        ("sample", pa.int64()),
-        ("num_attempts", pa.int64()),
-    ]
+    columns = dict(_OF_EPISODE)
     for t in range(1, num_attempts + 1):
-        fields += [
-            (f"grade_{t}", pa.string()),
-            (f"answer_{t}", pa.string()),
-            (f"tokens_{t}", pa.int64()),
-            (f"truncated_{t}", pa.bool_()),
-            (f"grading_seconds_{t}", pa.float64()),
-            (f"recorded_{t}", pa.bool_()),
-        ]
-        if t > 1:
-            fields += [
-                (f"edit_indel_{t}", pa.float64()),
-                (f"edit_levenshtein_{t}", pa.float64()),
-                (f"changed_{t}", pa.bool_()),
-            ]
-    return pa.schema(fields)
+        of_turn = _OF_ATTEMPT if t == 1 else _OF_ATTEMPT | _OF_CHANGE
+        columns |= {f"{name}_{t}": kind for name, kind in of_turn.items()}
+    return pa.schema(columns)
 
 
 def rows_of(episodes: Sequence[Episode], *, num_attempts: int) -> pa.Table:
