@@ -1,10 +1,11 @@
 """The one loop that training and evaluation share: sample conversations, grade their attempts.
 
-Grading runs beside generation: an attempt is handed to the verifier as soon as it is sampled, and verdicts are
-collected when the last turn has been sampled.
+Grading runs beside generation: an attempt is handed to the verifier as soon as it is complete, while others are still
+sampled, and verdicts are collected when the last turn has been sampled.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -106,6 +107,15 @@ class Usage:
             setattr(self, name, getattr(self, name) + value)
 
 
+@dataclass
+class RolloutTimes:
+    """Seconds that sampling has taken so far. Grading runs beside it: what overlaps is work less wait."""
+
+    generate: float = 0.0
+    grade_work: float = 0.0  # of all graders together, from an attempt's submission to its verdict
+    grade_wait: float = 0.0  # for the last verdicts, when all replies had been sampled
+
+
 class RolloutWorker:
     """Samples conversations on a task under one run seed, and counts what it samples in `usage`."""
 
@@ -113,6 +123,7 @@ class RolloutWorker:
         self.task = task
         self.seed = seed
         self.usage = Usage()
+        self.times = RolloutTimes()
         self._verifier = verifier
 
     def without_usage(self) -> "RolloutWorker":
@@ -155,21 +166,34 @@ class RolloutWorker:
         active = conversations
         while active := [each for each in active if each.say_next(next_turn, sampler, num_attempts=num_attempts)]:
             self._sample(active, sampler, sampling, seed_key)
-        return [conversation.episode() for conversation in conversations]
+        began = time.perf_counter()
+        episodes = [conversation.episode() for conversation in conversations]
+        self.times.grade_wait += time.perf_counter() - began
+        for episode in episodes:
+            self.times.grade_work += sum(attempt.verdict.seconds for attempt in episode.attempts)
+        return episodes
 
     def _sample(
         self, conversations: Sequence[_Conversation], sampler: Sampler, sampling: SamplingParams, seed_key: str
     ) -> None:
         """One more reply in each conversation."""
         requests = [self._request(conversation, seed_key) for conversation in conversations]
-        for conversation, completion in zip(conversations, sampler.generate(requests, sampling), strict=True):
-            graded = conversation.asks_for == ATTEMPT
-            verdict = self._verifier.submit(conversation.problem, completion.text) if graded else None
+        verdicts: dict[int, Future[Verdict]] = {}
+
+        def grade(index: int, completion: Completion) -> None:
+            if conversations[index].asks_for == ATTEMPT and index not in verdicts:
+                verdicts[index] = self._verifier.submit(conversations[index].problem, completion.text)
+
+        began = time.perf_counter()
+        completions = sampler.generate(requests, sampling, on_done=grade)
+        self.times.generate += time.perf_counter() - began
+        for index, (conversation, completion) in enumerate(zip(conversations, completions, strict=True)):
+            grade(index, completion)
             self.usage.sampled_episodes += not conversation.kinds
-            self.usage.sampled_attempts += graded
+            self.usage.sampled_attempts += conversation.asks_for == ATTEMPT
             self.usage.sampled_tokens += completion.num_tokens
             self.usage.prompt_tokens += completion.counts.prompt if completion.counts else len(conversation.token_ids)
-            conversation.add_reply(completion, verdict)
+            conversation.add_reply(completion, verdicts.get(index))
 
     def _request(self, conversation: _Conversation, seed_key: str) -> Request:
         problem, sample, turn = conversation.problem, conversation.sample, len(conversation.kinds)

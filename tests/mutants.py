@@ -251,8 +251,8 @@ MUTANTS = (
     Mutant(
         "log-probabilities are those of the next position",
         "bench/models/logprobs.py",
-        "hidden_NH = layout.hidden(model)[places_N - 1]",
-        "hidden_NH = layout.hidden(model)[places_N]",
+        "hidden_NH = layout.hidden(model)[at_N - 1]",
+        "hidden_NH = layout.hidden(model)[at_N]",
     ),
     Mutant(
         "packed episodes see beyond a sliding window",
@@ -359,8 +359,8 @@ MUTANTS = (
     Mutant(
         "Stage II starts from the base model",
         "bench/training/run_stages.py",
-        "    policy.begin(loop.optimizer,",
-        "    policy.reset()\n    policy.begin(loop.optimizer,",
+        "    policy.begin(\n        loop.optimizer,",
+        "    policy.reset()\n    policy.begin(\n        loop.optimizer,",
     ),
     Mutant(
         "prefilled first attempts are learned from",

@@ -20,10 +20,26 @@ def test_a_healthy_step_raises_no_alert():
         ({"train/entropy@t1": 0.001}, False, "entropy@t1"),
         ({"train/truncated@t1": 0.6}, False, "truncated@t1"),
         ({}, True, "no_signal"),
+        ({"train/accuracy@t1": 0.0, "train/accuracy@t2": 0.0}, False, "no_reward"),
+        ({"train/logprob_diff@t1": 0.2}, False, "mismatch@t1"),
     ],
 )
 def test_each_failure_has_its_alert(changed: dict[str, float], equal: bool, alert: str):
-    assert list(AlertThresholds().of({**HEALTHY, **changed}, rewards_equal=equal)) == [alert]
+    first = {"train/logprob_diff@t1": 0.015}
+    assert list(AlertThresholds().of({**HEALTHY, **changed}, rewards_equal=equal, first=first)) == [alert]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"train/accuracy@t1": 0.0, "train/accuracy@t2": 0.1},
+        {"train/logprob_diff@t1": 0.07},  # less than five times the first step's
+        {"train/logprob_diff@t2": 0.004},  # rounding, though the first step had none
+    ],
+)
+def test_some_reward_and_a_little_mismatch_are_no_alert(row: dict[str, float]):
+    first = {"train/logprob_diff@t1": 0.015, "train/logprob_diff@t2": 0.0}
+    assert AlertThresholds().of({**HEALTHY, **row}, rewards_equal=False, first=first) == {}
 
 
 def test_an_alert_is_reported_when_it_begins_and_again_only_after_it_ended(caplog: pytest.LogCaptureFixture):

@@ -117,6 +117,7 @@ def test_a_sweep_without_jobs_or_without_end_is_refused(values: str, capsys: pyt
         (["model=replay", "model.path=/no/such/file.jsonl"], "no such file"),
         (["method=score", "training.rl.sampling.top_p=0.9"], "top_p=1"),
         (["method=score", "training.rl.group_size=1"], "at least 2"),
+        (["method=score", "training.rl.importance_cap=0.5"], "set 1 or more"),
         (["results=/proc/nowhere"], "set results=<another folder>"),
         (["jobs=-1"], "set jobs=0 for one per GPU or core"),
         (["task.num_test=0"], "task.num_test must be positive, not 0"),

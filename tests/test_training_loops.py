@@ -14,7 +14,7 @@ from bench.episode import Completion, Problem, Request, SamplingParams, Training
 from bench.experiment import RunSpec
 from bench.launch.catalogue import compose_plan
 from bench.methods.star import Star
-from bench.models.interface import UpdateStats
+from bench.models.interface import OnDone, UpdateStats
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, log_of
@@ -49,7 +49,12 @@ class Counting(Scripted):
         self.updates: list[tuple[int, list[TrainingSample]]] = []  # the weights before each, and what it learned from
         self._answer = answer
 
-    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingParams,  # noqa: ARG002
+        on_done: OnDone | None = None,  # noqa: ARG002
+    ) -> list[Completion]:
         self.requests += [Sampled(self.weights, request) for request in requests]
         texts = [self._answer(self.weights, request) for request in requests]
         return [Completion(text, tuple(map(ord, text)), (0.0,) * len(text), truncated=False) for text in texts]

@@ -1,12 +1,14 @@
 """What rollouts may ask of a model (`Sampler`) and what methods may ask of one (`Policy`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
+
+OnDone = Callable[[int, Completion], None]  # hears of each request, by its place, when it is complete
 
 
 class Schedule(Enum):
@@ -64,9 +66,19 @@ class UpdateStats:
     trained_tokens: int  # that carried an advantage or a KL coefficient
     kl: Mapping[str, float] = field(default_factory=dict)  # nats, mean over episodes of the sum over a reply's tokens
     entropy: Mapping[str, float] = field(default_factory=dict)  # nats, mean over tokens
-    logprob_diff: Mapping[str, float] = field(default_factory=dict)  # |sampler − learner|, mean over tokens
+    # Of the tokens that were sampled for this update: how far the sampler's log-probabilities are from the learner's,
+    # |Δ| in nats, mean over tokens; the effective sample size of the importance weights w = learner/sampler, as a
+    # fraction, (Σw)² / (n Σw²); and the fraction of tokens whose weight the cap cut, or would at 2 where there is none.
+    logprob_diff: Mapping[str, float] = field(default_factory=dict)
+    effective_sample_size: Mapping[str, float] = field(default_factory=dict)
+    clipped: Mapping[str, float] = field(default_factory=dict)
     grad_norm: float = 0.0  # before it is cut
     learning_rate: float = 0.0
+    num_tokens: int = 0  # that went through the model, prompts included
+    seconds: float = 0.0
+    flops: float = 0.0  # that the model needs for it, see flops.py
+    mfu: float | None = None  # the part of what the device could have done meanwhile; None where that is not known
+    peak_memory_gib: float = 0.0  # of the GPU so far, or of the process where there is none
 
 
 class Playable(Protocol):
@@ -102,10 +114,17 @@ class Sampler(Playable, Protocol):
         """
         ...
 
-    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingParams,
+        on_done: OnDone | None = None,
+    ) -> list[Completion]:
         """One completion per request, in order; each a function of its own request, not of its neighbours.
 
         A reply ends with the model's turn, at the first stop string of its request, or after `sampling.max_tokens`.
+        `on_done` hears of each as soon as it is complete, so that it is graded while others are sampled; a sampler
+        whose replies take no time need not call it.
         """
         ...
 
@@ -113,8 +132,21 @@ class Sampler(Playable, Protocol):
 class Policy(Sampler, Protocol):
     """A sampler whose weights can move."""
 
-    def begin(self, optimizer: OptimizerConfig, *, num_updates: int, kl_estimator: KLEstimator) -> None:
-        """Start a stage of training: fresh optimiser state, from the weights as they are."""
+    push_seconds: float  # spent so far on giving weights to an engine that holds a copy of them
+
+    def begin(
+        self,
+        optimizer: OptimizerConfig,
+        *,
+        num_updates: int,
+        kl_estimator: KLEstimator,
+        importance_cap: float | None = None,
+    ) -> None:
+        """Start a stage of training: fresh optimiser state, from the weights as they are.
+
+        With `importance_cap` a token's loss is multiplied by its importance weight, learner/sampler, cut at the cap
+        (truncated importance sampling): for samplers that compute in another way than the learner.
+        """
         ...
 
     def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:

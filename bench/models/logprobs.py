@@ -25,11 +25,17 @@ class TokenLogprobs:
     kl_N: torch.Tensor
     entropy_N: torch.Tensor  # no gradient
     sampled_logprobs_N: torch.Tensor  # what the sampler said
+    is_new_N: torch.Tensor  # whether the policy sampled it for this update, which it did not what was prefilled
     replies_N: torch.Tensor  # number of the reply within the batch, ascending
     labels: tuple[str, ...]  # of the batch's replies: t1, t2, ... (Episode.labels)
     labels_N: torch.Tensor  # of the token's reply: an index into `labels`
     rows_N: torch.Tensor  # number of the episode within the batch
     positions_N: torch.Tensor  # of the token within its reply
+
+    @property
+    def importance_N(self) -> torch.Tensor:  # noqa: N802  carries its axis
+        """learner/sampler, the ratio of a token's probabilities; no gradient."""
+        return (self.logprobs_N.detach() - self.sampled_logprobs_N).exp()
 
     def per_token(self, values: Sequence[Sequence[float]]) -> torch.Tensor:
         """`values[episode][reply]`, spread over the replies' tokens."""
@@ -65,14 +71,14 @@ def compute_logprobs(
     layout = (
         _padded(episodes, pad_id, device) if packed_attention is None else _packed(episodes, packed_attention, device)
     )
-    places_N = layout.starts_B[rows_N] + columns_N
-    targets_N = layout.ids_P[places_N]
+    at_N = layout.starts_B[rows_N] + columns_N
+    targets_N = layout.ids_P[at_N]
     # The token at a position is predicted by the hidden state one before it.
-    hidden_NH = layout.hidden(model)[places_N - 1]
+    hidden_NH = layout.hidden(model)[at_N - 1]
     reference_NH = None
     if reference is not None:
         with torch.no_grad():
-            reference_NH = layout.hidden(reference)[places_N - 1]
+            reference_NH = layout.hidden(reference)[at_N - 1]
     logprobs_N, kl_N, entropy_N = through_head(
         model, reference, hidden_NH, reference_NH, targets_N, estimator=estimator
     )
@@ -82,6 +88,7 @@ def compute_logprobs(
         kl_N=kl_N,
         entropy_N=entropy_N,
         sampled_logprobs_N=torch.tensor(sampled, device=device),
+        is_new_N=places_N >= torch.tensor([episode.num_prefilled for episode in episodes], device=device)[rows_N],
         replies_N=replies_N,
         labels=labels,
         labels_N=torch.tensor(numbers, device=device, dtype=torch.long)[replies_N],

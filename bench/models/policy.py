@@ -3,6 +3,7 @@
 Axes: B episodes, T positions, N sampled tokens, V vocabulary.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.capacity import Reader
-from bench.models.interface import KLEstimator, NonFiniteGradientError, OptimizerConfig, UpdateStats
+from bench.models.interface import KLEstimator, NonFiniteGradientError, OnDone, OptimizerConfig, UpdateStats
 from bench.models.loading import LoadReference, keep_layer_inputs_only
 from bench.models.logprobs import TokenLogprobs, compute_logprobs
 from bench.models.loss import answered_for, surrogate
@@ -22,13 +23,14 @@ from bench.models.packing import can_pack, packed
 from bench.models.precision import Masters
 from bench.models.renderer import Renderer
 from bench.models.sampler import generate
-from bench.models.update_stats import UpdateTotals
+from bench.models.update_stats import UpdateTotals, timed
 
 
 class TransformersPolicy:
     """Implements `Policy`. `model` starts as the base; `load_base` gives it afresh, for resets and as KL reference."""
 
     token_unit = "tokens"
+    push_seconds = 0.0
 
     def __init__(
         self,
@@ -69,7 +71,12 @@ class TransformersPolicy:
         reader = Reader(self._load_base.path, self.tokenizer, self.template, context)
         reader.check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
 
-    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingParams,
+        on_done: OnDone | None = None,
+    ) -> list[Completion]:
         self.model.eval()
         return generate(
             self.model,
@@ -79,9 +86,18 @@ class TransformersPolicy:
             pad_id=self._pad_id,
             batch_tokens=self._sample_batch_tokens,
             decode=lambda ids: str(self.tokenizer.decode(list(ids), skip_special_tokens=True)),
+            on_done=on_done,
         )
 
-    def begin(self, optimizer: OptimizerConfig, *, num_updates: int, kl_estimator: KLEstimator) -> None:
+    def begin(
+        self,
+        optimizer: OptimizerConfig,
+        *,
+        num_updates: int,
+        kl_estimator: KLEstimator,
+        importance_cap: float | None = None,
+    ) -> None:
+        self._importance_cap = importance_cap
         self._settings = optimizer
         self._kl_estimator = kl_estimator
         self._optimizer = torch.optim.AdamW(
@@ -105,6 +121,7 @@ class TransformersPolicy:
         `Policy.update` says.
         """
         assert self._optimizer is not None, "begin() comes before update()"
+        began = time.perf_counter()
         self._optimizer.zero_grad(set_to_none=True)
         stats = self.backward(samples)
         norm = torch.nn.utils.clip_grad_norm_(list(self._weights()), self._settings.max_grad_norm)
@@ -115,7 +132,8 @@ class TransformersPolicy:
         self._optimizer.step()
         self._weights().round()
         self._schedule.step()
-        return replace(stats, grad_norm=norm.item(), learning_rate=rate)
+        stats = replace(stats, grad_norm=norm.item(), learning_rate=rate)
+        return timed(stats, time.perf_counter() - began, self.model)
 
     def backward(self, samples: Sequence[TrainingSample]) -> UpdateStats:
         """Add the gradient of the mean objective to the parameters' `.grad`; returns what `update` reports of it."""
@@ -125,7 +143,7 @@ class TransformersPolicy:
         self.model.eval()
         if self._gradient_checkpointing:
             keep_layer_inputs_only(self.model)
-        totals = UpdateTotals()
+        totals = UpdateTotals(self.model, importance_cap=self._importance_cap)
         trained = [sample for sample in samples if any(sample.advantages) or any(sample.kl_coefs)]
         reference = self._base() if any(any(sample.kl_coefs) for sample in trained) else None
         with packed(self.model, reference) if self._packing else nullcontext() as attention:
@@ -138,16 +156,23 @@ class TransformersPolicy:
                     baseline_N = ahead[number] if ahead else kl_baselines([score_N], [scored], [batch])[0]
                     advantages_N = scored.per_token([sample.advantages for sample in batch])
                     kl_coefs_N = scored.per_token([sample.kl_coefs for sample in batch])
+                    weights_N = scored.importance_N.clamp(max=self._importance_cap) if self._importance_cap else 1
                     loss = surrogate(
                         logprobs_N=scored.logprobs_N,
                         kl_N=scored.kl_N,
-                        advantages_N=advantages_N,
-                        kl_coefs_N=kl_coefs_N,
+                        advantages_N=weights_N * advantages_N,
+                        kl_coefs_N=weights_N * kl_coefs_N,
                         score_N=score_N - baseline_N,
                         estimator=self._kl_estimator,
                     )
                     (loss / len(samples)).backward()
-                    totals.add(scored, loss, trained_N=(advantages_N != 0) | (kl_coefs_N != 0))
+                    totals.add(
+                        scored,
+                        loss,
+                        trained_N=(advantages_N != 0) | (kl_coefs_N != 0),
+                        lengths=[len(sample.episode.token_ids) for sample in batch],
+                        num_forwards=(1 + bool(ahead)) * (1 + (reference is not None)),
+                    )
         return totals.stats(len(samples))
 
     def reset(self) -> None:

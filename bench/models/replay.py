@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from bench.data_files import read_lines
 from bench.episode import Completion, Request, SamplingParams
 from bench.models.characters import CharacterSampler
-from bench.models.interface import Playable, Sampler
+from bench.models.interface import OnDone, Playable, Sampler
 from bench.runs.fingerprints import file_digest
 
 
@@ -52,7 +52,12 @@ class ReplaySampler(CharacterSampler):
         self._path = path
         self._attempts = read_recording(path, canonical_id)
 
-    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:  # noqa: ARG002  recorded
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingParams,  # noqa: ARG002  recorded
+        on_done: OnDone | None = None,  # noqa: ARG002  recorded
+    ) -> list[Completion]:
         return [self._play(request) for request in requests]
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:  # noqa: ARG002  recorded

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.characters import CharacterSampler
-from bench.models.interface import KLEstimator, OptimizerConfig, Playable, Sampler, UpdateStats
+from bench.models.interface import KLEstimator, OnDone, OptimizerConfig, Playable, Sampler, UpdateStats
 from bench.models.stopping import cut_after, first_stop
 from bench.runs.fingerprints import digest
 
@@ -38,10 +38,24 @@ class Scripted(CharacterSampler):
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None: ...
 
-    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:
+    def generate(
+        self,
+        requests: Sequence[Request],
+        sampling: SamplingParams,
+        on_done: OnDone | None = None,  # noqa: ARG002  takes no time
+    ) -> list[Completion]:
         return [self._reply(request, sampling) for request in requests]
 
-    def begin(self, optimizer: OptimizerConfig, *, num_updates: int, kl_estimator: KLEstimator) -> None: ...
+    push_seconds = 0.0
+
+    def begin(
+        self,
+        optimizer: OptimizerConfig,
+        *,
+        num_updates: int,
+        kl_estimator: KLEstimator,
+        importance_cap: float | None = None,
+    ) -> None: ...
 
     def update(self, samples: Sequence[TrainingSample]) -> UpdateStats:
         tokens = sum(stop - start for sample in samples for start, stop in sample.episode.spans)

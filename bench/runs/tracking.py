@@ -112,7 +112,7 @@ def open_wandb(folder: Path, *, config: Mapping[str, Any], group: str, name: str
     if run is None:
         return None
     run.define_metric("update")
-    for of_training in ("train/*", "probe/*", "selection/*"):
+    for of_training in ("train/*", "probe/*", "selection/*", "speed/*"):
         run.define_metric(of_training, step_metric="update")
     return WandbMirror(wandb, run)
 

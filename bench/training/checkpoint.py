@@ -19,6 +19,7 @@ class StageState:
     best_score: float | None = None  # of the checkpoints so far, by what `Selection` compares
     best_step: int | None = None  # the step of that checkpoint
     adaptive_kl: AdaptiveKLCoef = field(default_factory=AdaptiveKLCoef)
+    first: dict[str, float] = field(default_factory=dict)  # the first step's |sampler − learner|, see AlertThresholds
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ class ReinforceConfig:
     kl_estimator: KLEstimator  # how the divergence from the base model is estimated
     selection: Selection  # which checkpoint a stage ends with
     checkpoint_every: int  # steps; `best_reward` compares checkpoints by the mean reward of the steps between them
+    # Off: the sampler that trains is the learner itself. With one that computes in another way, 2 is the usual value:
+    # each token's loss is multiplied by its probability under the learner over that under the sampler, 2 at most.
+    importance_cap: float | None = None
     alerts: AlertThresholds = field(default_factory=AlertThresholds)
 
     def __post_init__(self) -> None:
@@ -40,6 +43,11 @@ class ReinforceConfig:
             raise ValueError(
                 "training.rl.sampling must be the policy itself: temperature=1 top_p=1 top_k=0. Samples from a "
                 "truncated or reshaped distribution, scored under the full one, make the gradient wrong"
+            )
+        if self.importance_cap is not None and self.importance_cap < 1:
+            raise ValueError(
+                f"training.rl.importance_cap={self.importance_cap} would cut the weights of tokens that sampler "
+                "and learner agree on: set 1 or more (2 is usual), or null for none"
             )
         for count in ("num_steps", "problems_per_step", "checkpoint_every"):
             if getattr(self, count) < 1:

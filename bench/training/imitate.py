@@ -26,6 +26,7 @@ class ImitateLoop:
     work = Work.learn
     resamples = False  # an update without a finite gradient is left out; its examples come again with the next epoch
     kl_estimator = KLEstimator.k1  # of no consequence: nothing is paid for a divergence
+    importance_cap: float | None = None  # what is imitated need not be likely
 
     def __init__(self, stage: Imitate, trainer: Trainer) -> None:
         config = trainer.config.sft

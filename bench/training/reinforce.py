@@ -30,6 +30,7 @@ class ReinforceLoop:
         config = trainer.config.rl
         self.name, self.num_updates = stage.name, stage.num_steps
         self.optimizer, self.kl_estimator = config.optimizer, config.kl_estimator
+        self.importance_cap = config.importance_cap
         self.checkpoint_every = config.checkpoint_every
         self.state = StageState(adaptive_kl=AdaptiveKLCoef(stage.num_kl_anchored))
         self._stage, self._trainer, self._config = stage, trainer, config
@@ -96,7 +97,9 @@ class ReinforceLoop:
         divergences = tuple(stats.kl.get(label, 0.0) for label in episodes[0].labels)
         self.state.adaptive_kl.observe(reward=self._mean_rewards[-1], divergences=divergences)
         no_signal = not any(any(sample.advantages) for sample in samples)
-        alerts = self._alerter.step(row, rewards_equal=no_signal)
+        mismatch = {name: value for name, value in row.items() if name.startswith("train/logprob_diff@")}
+        self.state.first = self.state.first or mismatch
+        alerts = self._alerter.step(row, rewards_equal=no_signal, first=self.state.first)
         shown = {name.removeprefix("train/"): value for name, value in row.items() if "accuracy@" in name}
         return StepMetrics(row=row, more={"alerts": alerts}, shown=shown)
 

@@ -15,6 +15,7 @@ from bench.training.checkpoint import StageState
 from bench.training.imitate import ImitateLoop
 from bench.training.non_finite import SkippedUpdates
 from bench.training.reinforce import ReinforceLoop
+from bench.training.speed import Speed
 from bench.training.stages import Imitate, Reinforce, Stage, check_stages
 from bench.training.step_metrics import StepMetrics
 from bench.training.trainer import Trainer
@@ -29,6 +30,7 @@ class StageLoop(Protocol):
     checkpoint_every: int
     optimizer: OptimizerConfig
     kl_estimator: KLEstimator
+    importance_cap: float | None
     work: Work  # the kind of work that an update is, for estimates of the time left
     resamples: bool  # whether an update without a finite gradient is made again with new samples, or left out
     state: StageState
@@ -91,7 +93,12 @@ def _loop(stage: Stage, trainer: Trainer) -> StageLoop:
 
 def _run(loop: StageLoop, trainer: Trainer) -> None:
     policy, run = trainer.policy, trainer.run
-    policy.begin(loop.optimizer, num_updates=loop.num_updates, kl_estimator=loop.kl_estimator)
+    policy.begin(
+        loop.optimizer,
+        num_updates=loop.num_updates,
+        kl_estimator=loop.kl_estimator,
+        importance_cap=loop.importance_cap,
+    )
     resumed = checkpoint.resume(trainer, loop.name)
     usage = trainer.rollouts.usage  # a resumed one is the checkpoint's
     if resumed is not None:
@@ -105,6 +112,7 @@ def _run(loop: StageLoop, trainer: Trainer) -> None:
         log(**measured)
     progress = run.tracker.progress(loop.name, total=loop.num_updates, start=state.step, work=loop.work)
     skipped = SkippedUpdates(f"{run.key} {loop.name}")
+    speed = Speed(trainer)
     while state.step < loop.num_updates:
         samples = loop.samples(attempt=skipped.in_a_row if loop.resamples else 0)
         stats = None
@@ -122,7 +130,7 @@ def _run(loop: StageLoop, trainer: Trainer) -> None:
             usage.trained_tokens += stats.trained_tokens
             metrics = loop.metrics(samples, stats)
             selection = loop.select() if due else {}
-            log(**metrics.row, **{"train/skipped": skipped.reset()}, **selection, **metrics.more)
+            log(**metrics.row, **{"train/skipped": skipped.reset()}, **speed.step(stats), **selection, **metrics.more)
             shown = metrics.shown
         progress.advance(shown=shown)
         if measured := loop.measure():
@@ -131,3 +139,4 @@ def _run(loop: StageLoop, trainer: Trainer) -> None:
             checkpoint.save(trainer, loop.name, state, complete=state.step == loop.num_updates)
             loop.checkpointed()
     progress.close()
+    speed.tell(f"{run.key} {loop.name}")

@@ -51,6 +51,6 @@ def update_metrics(stats: UpdateStats) -> dict[str, float]:
         "train/grad_norm": stats.grad_norm,
         "train/learning_rate": stats.learning_rate,
     }
-    for name in ("kl", "entropy", "logprob_diff"):
+    for name in ("kl", "entropy", "logprob_diff", "effective_sample_size", "clipped"):
         row |= {f"train/{name}@{label}": value for label, value in getattr(stats, name).items()}
     return row
