@@ -6,7 +6,7 @@ counted as the server counts them.
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import openai  # pyright: ignore[reportMissingImports]  the extra `served`
 
 from bench.episode import Completion, Request, SamplingParams, TokenCounts
+from bench.models.interface import OnDone
 from bench.models.messages import marked, messages_of, open_for_reply
 from bench.models.reply_cache import ReplyCache
 from bench.models.served import Served
@@ -49,17 +50,24 @@ class ServedSampler:
 
     def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None: ...
 
-    def generate(self, requests: Sequence[Request], sampling: SamplingParams) -> list[Completion]:
+    def generate(
+        self, requests: Sequence[Request], sampling: SamplingParams, on_done: OnDone | None = None
+    ) -> list[Completion]:
+        found: dict[int, Completion] = {}
         with ThreadPoolExecutor(self._model.concurrency) as pool:
-            replies = [pool.submit(self._reply, request, sampling) for request in requests]
-            wait(replies, return_when=FIRST_EXCEPTION)
+            replies = {pool.submit(self._reply, request, sampling): place for place, request in enumerate(requests)}
+            for reply in as_completed(replies):
+                if reply.exception():
+                    break
+                place = replies[reply]
+                found[place] = self._completion(requests[place], reply.result())
+                if on_done is not None:
+                    on_done(place, found[place])
             pool.shutdown(cancel_futures=True)  # those under way are waited for, and kept
             failed = (error for each in replies if not each.cancelled() and (error := each.exception()))
             if error := next(failed, None):
                 raise error
-        completions = [
-            self._completion(request, reply.result()) for request, reply in zip(requests, replies, strict=True)
-        ]
+        completions = [found[place] for place in range(len(requests))]
         if any(completion.counts is None for completion in completions):
             self.token_unit = "characters"
         return completions
