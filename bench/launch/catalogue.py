@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 import bench.methods
 from bench.evaluation import Evaluation
 from bench.experiment import Experiment, RunSpec
-from bench.launch.command_line import CONF, check_name, composed, one_line
+from bench.launch.command_line import CONF, check_name, composed, jobs_of, one_line
 from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
 from bench.models.config import Transformers
 from bench.models.replay import Replay
@@ -121,6 +121,13 @@ def plan_job(job: Sequence[str]) -> RunSpec:
     OmegaConf.set_struct(config, value=False)
     del config["hydra"]
     return plan_of(config)
+
+
+def plans_of(overrides: Sequence[str], *, multirun: bool) -> list[RunSpec]:
+    """The plan of each job of a command line. Raises ValueError, in bench/run.py's own words."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return [plan_job(job) for job in jobs_of(overrides, multirun=multirun)]
 
 
 def compose_plan(overrides: Sequence[str]) -> RunSpec:

@@ -175,6 +175,11 @@ class Transformers:
         folder = self._folder()
         return hub_contents(self.path, self.revision) if folder is None else model_contents(folder)
 
+    @property
+    def hub_id(self) -> str:
+        """The hub's name of it; "" for a folder."""
+        return "" if self._folder() else self.path
+
     def _folder(self) -> Path | None:
         """The folder that `path` names, from the working directory or else from the repository; None for a hub id."""
         for candidate in (Path(self.path).expanduser(), _ROOT / self.path):

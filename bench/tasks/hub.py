@@ -20,6 +20,7 @@ class HubData:
     hub_id: str
     splits: Mapping[str, list[Record]]
     revision: str | None
+    num_bytes: int = 0  # as prepared for reading
 
     def split(self, name: str) -> list[Record]:
         if name not in self.splits:
@@ -68,4 +69,4 @@ def hub_data(hub_id: str, *, config: str | None = None, revision: str | None = N
         str(name): [Record(f"{hub_id}, {name} row {number}", dict(row)) for number, row in enumerate(rows, start=1)]
         for name, rows in loaded.items()
     }
-    return HubData(hub_id, splits, commit)
+    return HubData(hub_id, splits, commit, builder.info.dataset_size or 0)
