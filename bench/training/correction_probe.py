@@ -5,7 +5,8 @@ first two rise and the third does not, what was learnt is to correct another mod
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from statistics import fmean
 
 from bench.episode import Attempt, Problem
@@ -23,10 +24,12 @@ class CorrectionProbe:
         `seed_key` is that of the stage's collection: the first attempts on training problems are those of its first
         conversations, over again.
         """
-        self._trainer = trainer
-        self._rollouts = trainer.rollouts.without_usage()
+        rollouts = trainer.rollouts.without_usage()
+        self._rollout = partial(
+            rollouts.rollout, trainer.policy, next_turn=trainer.next_turn, sampling=trainer.config.sft.sampling
+        )
         most = trainer.config.sft.probe_problems
-        task = self._rollouts.task
+        task = rollouts.task
         self._fixed = {"fixed_train": self._first_attempts(task.problems("train")[:most], seed_key)}
         self._held_out: Sequence[Problem] = ()
         try:
@@ -38,34 +41,18 @@ class CorrectionProbe:
 
     def measure(self) -> dict[str, float]:
         found = {
-            f"probe/{name}": self._accuracy(
-                [problem for problem, _ in firsts], {(problem.id, 0): attempt for problem, attempt in firsts}
-            )
+            f"probe/{name}": self._accuracy([problem for problem, _ in firsts], firsts)
             for name, firsts in self._fixed.items()
         }
         if self._held_out:
-            found["probe/self_generated_validation"] = self._accuracy(self._held_out, {})
+            found["probe/self_generated_validation"] = self._accuracy(self._held_out, [])
         return found
 
     def _first_attempts(self, problems: Sequence[Problem], seed_key: str) -> list[tuple[Problem, Attempt]]:
-        episodes = self._rollouts.rollout(
-            self._trainer.policy,
-            problems,
-            next_turn=self._trainer.next_turn,
-            num_attempts=1,
-            sampling=self._trainer.config.sft.sampling,
-            seed_key=seed_key,
-        )
+        episodes = self._rollout(problems, num_attempts=1, seed_key=seed_key)
         return [(episode.problem, episode.attempts[0]) for episode in episodes]
 
-    def _accuracy(self, problems: Sequence[Problem], firsts: Mapping[tuple[str, int], Attempt]) -> float:
-        episodes = self._rollouts.rollout(
-            self._trainer.policy,
-            problems,
-            next_turn=self._trainer.next_turn,
-            num_attempts=2,
-            sampling=self._trainer.config.sft.sampling,
-            seed_key="probe",
-            prefilled_attempts=firsts,
-        )
+    def _accuracy(self, problems: Sequence[Problem], firsts: Sequence[tuple[Problem, Attempt]]) -> float:
+        prefilled = {(problem.id, 0): attempt for problem, attempt in firsts}
+        episodes = self._rollout(problems, num_attempts=2, seed_key="probe", prefilled_attempts=prefilled)
         return fmean(episode.rewards[-1] for episode in episodes)
