@@ -210,6 +210,17 @@ def test_a_damaged_run_is_left_out_and_named_in_the_reports_own_files(name: str,
     assert (str(row["done"]), str(row["unfinished"])) == ("0", "1")
 
 
+def test_damaged_training_data_is_named_on_stderr_and_left_out_of_its_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        broken = next((make_run(tmp_path, "pair_sft", seed) / "training_data").glob("*.parquet"))
+    broken.write_bytes(b"{")
+    assert main(["--results", str(tmp_path)]) == 0
+    assert f"left out of the figure of training data: {broken} cannot be read" in capsys.readouterr().err
+    assert (tmp_path / "reports" / "greedy" / "figures" / "edit_distance_training.png").exists()
+
+
 def test_a_planned_run_that_never_began_is_missing(tmp_path: Path) -> None:
     make_run(tmp_path, "base", 0)
     planned = [

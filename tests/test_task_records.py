@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.data_files import read_records
 from bench.episode import Problem
-from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, check_unique, shared_statements
+from bench.tasks.splits import Splits, capped, check_counts, check_disjoint, checked, shared_statements
 
 ROWS = [{"id": 1, "text": "one\u2028line"}, {"id": 2, "text": "two"}]
 
@@ -74,7 +74,7 @@ def test_a_test_problem_in_training_is_found_by_id_and_by_text() -> None:
 
 def test_a_duplicate_id_is_refused() -> None:
     with pytest.raises(ValueError, match="1 duplicate ids: t/0"):
-        check_unique([*some_problems(3), *some_problems(1)], origin="rows.jsonl")
+        checked([*some_problems(3), *some_problems(1)], origin="rows.jsonl", num_records=4)
 
 
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(1, 50))

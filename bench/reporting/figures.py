@@ -1,5 +1,6 @@
 """The figures of the paper that are drawn from finished evaluations; each is None without the data for it."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,14 @@ def training_data(results: list[MethodResult], *, distance: str) -> Figure | Non
     column = f"edit_{distance}_2"
     imitated = {}  # by setting and method
     for result in results:
-        frames = [frame[column] for frame in map(training_data_of, result.runs) if frame is not None]
+        frames = []
+        for run in result.runs:
+            try:
+                data = training_data_of(run)
+            except ValueError as error:
+                print(f"left out of the figure of training data: {error}", file=sys.stderr)
+                continue
+            frames += [] if data is None else [data[column]]
         if frames and column in result.episodes:
             imitated[result.setting, result.method] = pd.concat(frames)
     shown = [result for result in results if (result.setting, result.method) in imitated]

@@ -38,11 +38,7 @@ class RunFolder:
 
     def episodes(self, evaluation: str) -> pd.DataFrame:
         """A finished evaluation's, with the run's key as columns. Raises ValueError where the file is not whole."""
-        path = self.path / evaluation / "episodes.parquet"
-        try:
-            frame = pd.read_parquet(path)
-        except (OSError, ArrowInvalid) as error:
-            raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
+        frame = _read_rows(self.path / evaluation / "episodes.parquet")
         expected = self.manifest(evaluation).num_rows
         if len(frame) != expected:
             raise ValueError(f"{self.path / evaluation}: {len(frame)} episodes where the manifest says {expected}")
@@ -79,9 +75,19 @@ def log_of(run: RunFolder) -> pd.DataFrame:
 
 
 def training_data_of(run: RunFolder) -> pd.DataFrame | None:
-    """What the weights were fitted to, as episodes.parquet; of several iterations the last. None: nothing imitated."""
+    """What the weights were fitted to, as episodes.parquet; of several iterations the last. None: nothing imitated.
+
+    Raises ValueError where the file is damaged.
+    """
     files = sorted((run.path / "training_data").glob("*.parquet"), key=lambda path: (len(path.name), path.name))
-    return pd.read_parquet(files[-1]) if files else None
+    return _read_rows(files[-1]) if files else None
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ArrowInvalid) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete its folder and run again") from None
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bench.tasks.interface import Source, require_split
 from bench.tasks.mbpp import Mbpp, MbppPosed
 from bench.tasks.prompts import fill
 from bench.tasks.shared import Posed, Published
-from bench.tasks.splits import check_disjoint, check_unique, report, statements
+from bench.tasks.splits import check_disjoint, checked, statements
 
 
 @dataclass(kw_only=True)
@@ -54,10 +54,7 @@ class HumanEvalPosed(Posed):
         raise ValueError(f'{raw!r} is no id of a HumanEval task; those are 0, "HumanEval/0" or "humaneval/0"')
 
     def posed(self, records: list[Record], *, origin: str) -> tuple[Problem, ...]:
-        problems = tuple(map(self._problem, records))
-        check_unique(problems, origin=origin)
-        report(origin, num_records=len(records), num_problems=len(problems))
-        return problems
+        return checked(list(map(self._problem, records)), origin=origin, num_records=len(records))
 
     def _problem(self, record: Record) -> Problem:
         task_id = record.required_text("task_id")

@@ -13,7 +13,7 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.interface import Source, require_split
 from bench.tasks.prompts import fill
 from bench.tasks.shared import Posed, Published
-from bench.tasks.splits import Splits, check_disjoint, check_unique, report, statements
+from bench.tasks.splits import Splits, check_disjoint, checked, statements
 
 LAYOUT = (
     "train12k.jsonl.gz with math500.jsonl (12,000 and 500 problems), or train.jsonl.gz with test.jsonl.gz and "
@@ -82,9 +82,7 @@ class Math(Published, MathPosed):
             (problems if problem.gold.strip() else skipped).append(problem)
         origin = f"{self.name} {split}"
         notes = {"golds replaced by task.gold_fixes": fixed, "skipped, no gold": [problem.id for problem in skipped]}
-        report(origin, num_records=len(records), num_problems=len(problems), notes=notes)
-        check_unique(problems, origin=origin)
-        return tuple(problems)
+        return checked(problems, origin=origin, num_records=len(records), notes=notes)
 
     def _problem(self, record: Record) -> Problem:
         return Problem(

@@ -18,7 +18,7 @@ from bench.grading.verifier import Grading, Verifier
 from bench.tasks.interface import Source, require_split
 from bench.tasks.prompts import fill, require_slots
 from bench.tasks.shared import Posed, Published
-from bench.tasks.splits import Splits, check_disjoint, check_unique, report, shared_statements
+from bench.tasks.splits import Splits, check_disjoint, checked, shared_statements
 
 ID_RANGES = {"prompt": range(1, 11), "test": range(11, 511), "dev": range(511, 601), "train": range(601, 975)}
 
@@ -80,16 +80,12 @@ class MbppPosed(Posed):
 
     def posed(self, rows: dict[str, list[tuple[str, Record]]], *, origin: str) -> Loaded:
         problems = {name: tuple(self._problem(id, row) for id, row in rows[name]) for name in rows}
-        check_unique([problem for name in problems for problem in problems[name]], origin=origin)
         statements = {name: {id: _statement(row) for id, row in rows[name]} for name in rows}
         left_out = dict(shared_statements(statements["train"], statements["test"]))
         train = tuple(problem for problem in problems["train"] if problem.id not in left_out)
-        report(
-            origin,
-            num_records=sum(map(len, rows.values())),
-            num_problems=sum(map(len, problems.values())) - len(left_out),
-            notes={"left out of training": [f"{id} asks the same as {other}" for id, other in left_out.items()]},
-        )
+        notes = {"left out of training": [f"{id} asks the same as {other}" for id, other in left_out.items()]}
+        everything = [problem for name in problems for problem in problems[name]]
+        checked(everything, origin=origin, num_records=len(everything), notes=notes)
         check_disjoint(
             {problem.id: statements["train"][problem.id] for problem in train}, statements["test"], task=origin
         )
@@ -147,7 +143,7 @@ class Mbpp(Published, MbppPosed):
         return f"{self.path} has no tasks {ids.start} to {ids.stop - 1} of MBPP; give mbpp.jsonl or its folder"
 
     def _own_prompts(self, records: list[Record], *, origin: str) -> tuple[Problem, ...]:
-        problems = tuple(
+        problems = [
             Problem(
                 id=task_id(record),
                 question=unix_lines(record.required_text("prompt")).strip("\n"),
@@ -155,10 +151,8 @@ class Mbpp(Published, MbppPosed):
                 tests=record.read(humaneval_tests),
             )
             for record in records
-        )
-        check_unique(problems, origin=origin)
-        report(origin, num_records=len(records), num_problems=len(problems))
-        return problems
+        ]
+        return checked(problems, origin=origin, num_records=len(records))
 
 
 def canonical_id(raw: object) -> str:

@@ -91,17 +91,19 @@ def statements(problems: Sequence[Problem]) -> dict[str, str]:
     return {problem.id: problem.question for problem in problems}
 
 
-def check_unique(problems: Sequence[Problem], *, origin: str) -> None:
-    """Two problems with one id could not be told apart in results."""
+def checked(
+    problems: Sequence[Problem], *, origin: str, num_records: int, notes: Mapping[str, Sequence[str]] = {}
+) -> tuple[Problem, ...]:
+    """The problems, of which no two may have one id. Logs what became of the records.
+
+    `notes` maps what happened ("skipped, empty gold") to the ids it happened to.
+    """
     repeated = [id for id, count in Counter(problem.id for problem in problems).items() if count > 1]
     if repeated:
         raise ValueError(f"{origin}: {len(repeated)} duplicate ids: {listed(repeated)}")
-
-
-def report(origin: str, *, num_records: int, num_problems: int, notes: Mapping[str, Sequence[str]] = {}) -> None:
-    """Log what became of the records: `notes` maps what happened ("skipped, empty gold") to the ids it happened to."""
-    parts = [f"{len(ids)} {what} ({listed(ids)})" for what, ids in notes.items() if ids]
-    log.info("%s: %d records, %d problems%s", origin, num_records, num_problems, "".join(f"; {part}" for part in parts))
+    parts = "".join(f"; {len(ids)} {what} ({listed(ids)})" for what, ids in notes.items() if ids)
+    log.info("%s: %d records, %d problems%s", origin, num_records, len(problems), parts)
+    return tuple(problems)
 
 
 def listed(ids: Sequence[str], most: int = 20) -> str:
