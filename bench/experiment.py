@@ -11,7 +11,7 @@ from bench.evaluation import Evaluation
 from bench.grading.verifier import Grading
 from bench.methods.interface import Method, follow_up_turns
 from bench.models.config import Model
-from bench.models.interface import Playable
+from bench.models.interface import ConversationCheck
 from bench.runs.folder import Run, RunKey
 from bench.runs.tracking import Tracking
 from bench.tasks.interface import Task
@@ -134,7 +134,7 @@ def is_done(run: Run, name: str, evaluation: Evaluation) -> bool:
     return True
 
 
-def check_conversations(spec: RunSpec, sampler: Playable) -> None:
+def check_conversations(spec: RunSpec, sampler: ConversationCheck) -> None:
     """Raise ValueError, naming the key to change, if training or an evaluation samples a conversation that is too long.
 
     What the user says is judged by conversations whose replies are empty.
@@ -143,7 +143,7 @@ def check_conversations(spec: RunSpec, sampler: Playable) -> None:
 
     def check(prompts: Mapping[str, str], *, num_attempts: int, max_tokens: int, key: str) -> None:
         turns = follow_up_turns(spec.method, task, num_attempts=num_attempts)
-        sampler.check_can_play(prompts, said=[turn.text for turn in turns], max_tokens=max_tokens, key=key)
+        sampler.check_can_sample(prompts, follow_up_turns=[turn.text for turn in turns], max_tokens=max_tokens, key=key)
 
     if stages := spec.stages:
         prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}

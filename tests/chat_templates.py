@@ -70,7 +70,7 @@ GEMMA3 = GEMMA2.replace(
 
 SMOLLM2 = QWEN25.replace("Be helpful.", "You were made to be small.")
 
-PLAYABLE = {
+SUPPORTED = {
     "Qwen2.5": QWEN25,
     "Llama-3.2": LLAMA32,
     "Gemma-2": GEMMA2,

@@ -73,8 +73,10 @@ def save_evaluation(
     num_attempts = max(len(episode.attempts) for episode in episodes)
     parts.write_next(episodes, prompts, PartCost("", seconds=0.0, sampled_tokens=0), num_attempts=num_attempts)
     num_rows = len(run.join_parts(evaluation, parts))
-    told = {**MANIFEST, **manifest}
-    run.finish_evaluation(parts, Manifest(evaluation=evaluation, num_problems=len(prompts), num_rows=num_rows, **told))
+    values = {**MANIFEST, **manifest}
+    run.finish_evaluation(
+        parts, Manifest(evaluation=evaluation, num_problems=len(prompts), num_rows=num_rows, **values)
+    )
 
 
 def merged(plain: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,8 +127,8 @@ def make_run(
         if method == "pair_sft":
             run.save_training_data(method, episodes[:30], num_attempts=num_attempts)
             for update in range(0, num_updates + 1, 5):
-                told = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
-                run.log(update=update, stage=method, **told)
+                values = {f"probe/{name}": 0.4 + place / 10 for place, name in enumerate(PROBES)}
+                run.log(update=update, stage=method, **values)
         recorded = {
             "table": merged({"weights": {}, "problems": {"num": num_problems, "digest": "0"}}, table or {}),
             "row": merged({"method": {}, "training": {"alpha": 10, "beta": 1}}, row or {}),

@@ -616,15 +616,15 @@ def try_mutant(mutant: Mutant) -> str | None:
         if text.count(mutant.old) != 1:
             raise ValueError(f"mutant {mutant.name!r}: its text stands {text.count(mutant.old)} times in {mutant.file}")
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS],
             cwd=copy,
             env={**os.environ, "PYTHONPATH": str(copy)},
             capture_output=True,
             text=True,
         )
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", told.stdout, re.MULTILINE)
-    killer = failed[1] if failed and told.returncode == 1 else None
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    killer = failed[1] if failed and done.returncode == 1 else None
     print(f"{mutant.name}: {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
     return killer
 

@@ -31,9 +31,9 @@ LAUNCHERS = ROOT / "tests" / "launcher_plugin"
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that bench/run.py says to these arguments, which it must refuse."""
     assert run.main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
     assert line.startswith("refused: ")
     return line.removeprefix("refused: ")
 
@@ -193,10 +193,10 @@ def test_a_damaged_model_is_refused_before_anything_runs(
 ):
     model = tmp_path / "model"
     shutil.copytree(tiny_model_folder, model)
-    asked = ["model=transformers", f"model.path={model}", "model.max_tokens=8", f"results={tmp_path / 'r'}"]
-    assert compose_plan(asked).check() is None
+    overrides = ["model=transformers", f"model.path={model}", "model.max_tokens=8", f"results={tmp_path / 'r'}"]
+    assert compose_plan(overrides).check() is None
     damage(model)
-    assert said in refused(capsys, *asked)
+    assert said in refused(capsys, *overrides)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
 def test_what_a_user_can_mend_is_said_in_a_sentence_and_our_own_faults_keep_their_traceback(
     error: Exception, said: str | None
 ):
-    told = sentence(error)
-    assert (told is None) == (said is None)
-    assert (said or "") in (told or "")
+    printed = sentence(error)
+    assert (printed is None) == (said is None)
+    assert (said or "") in (printed or "")
 
 
 @pytest.mark.parametrize("context", [128, 100_000])
@@ -250,7 +250,7 @@ def test_what_the_files_of_a_model_tell_agrees_with_the_loaded_model(tmp_path: P
     for known in (outline, learner):
         for max_tokens in (1, 12, 13, 14, 15, 16, 60_000):
             try:
-                known.check_can_play(prompts, said=["Sure?"], max_tokens=max_tokens, key="k")
+                known.check_can_sample(prompts, follow_up_turns=["Sure?"], max_tokens=max_tokens, key="k")
                 answers.append("")
             except ValueError as error:
                 answers.append(str(error).replace(str(folder), ""))
@@ -320,11 +320,11 @@ def test_a_sweep_says_a_reason_that_all_its_jobs_share_once(tmp_path: Path, caps
 
 def test_the_command_itself_refuses_with_exit_code_2_and_no_traceback(tmp_path: Path):
     command = [sys.executable, "bench/run.py", "-m", "method=base,score", "+sede=1", f"results={tmp_path}"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert told.returncode == 2
-    assert told.stderr.count("refused: ") == 1
-    assert "(refuses 2 jobs, first method=base" in told.stderr
-    assert "Traceback" not in told.stderr
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert printed.returncode == 2
+    assert printed.stderr.count("refused: ") == 1
+    assert "(refuses 2 jobs, first method=base" in printed.stderr
+    assert "Traceback" not in printed.stderr
 
 
 def test_elsewhere_than_on_linux_it_says_so_in_one_line(
@@ -340,7 +340,7 @@ def test_a_launchers_jobs_are_checked_before_any_is_submitted(
     monkeypatch.syspath_prepend(LAUNCHERS)
     importlib.import_module("hydra_plugins.in_turn")
     monkeypatch.setattr(run, "launch", lambda *_, **__: pytest.fail("it was submitted"))
-    asked = [
+    overrides = [
         "-m",
         "hydra/launcher=in_turn",
         "method=base",
@@ -348,4 +348,4 @@ def test_a_launchers_jobs_are_checked_before_any_is_submitted(
         "task.source=local",
         "task.path=/no/such/folder",
     ]
-    assert "/no/such/folder does not exist" in refused(capsys, *asked, f"results={tmp_path}")
+    assert "/no/such/folder does not exist" in refused(capsys, *overrides, f"results={tmp_path}")

@@ -122,11 +122,11 @@ def test_what_a_step_tells_of_itself_counts_only_tokens_that_carried_loss(
     tiny_learner: TransformersPolicy, episodes: list[Episode]
 ):
     begin(tiny_learner)
-    told = tiny_learner.update([TrainingSample(episode, (0.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    assert told.trained_tokens == sum(stop - start for episode in episodes for start, stop in episode.spans[1:])
-    assert told.loss > 0
-    assert told.grad_norm > 0
-    assert set(told.kl) == set(told.entropy) == set(told.logprob_diff) == {"t1", "t2"}
+    stats = tiny_learner.update([TrainingSample(episode, (0.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    assert stats.trained_tokens == sum(stop - start for episode in episodes for start, stop in episode.spans[1:])
+    assert stats.loss > 0
+    assert stats.grad_norm > 0
+    assert set(stats.kl) == set(stats.entropy) == set(stats.logprob_diff) == {"t1", "t2"}
 
 
 def test_an_update_without_episodes_is_refused(tiny_learner: TransformersPolicy):
@@ -180,15 +180,15 @@ def test_a_gradient_is_cut_to_the_largest_norm_before_the_step(
     optimizer = OptimizerConfig(learning_rate=100.0, eps=1.0, max_grad_norm=1e-3)
     first, _ = moved(tiny_learner, episodes, optimizer, num_updates=1)
     assert first.norm().item() == pytest.approx(100.0 * 1e-3, rel=1e-2)
-    told = tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
-    assert told.grad_norm > 1e-2
+    stats = tiny_learner.update([TrainingSample(episode, (1.0, 1.0), (0.0, 0.0)) for episode in episodes])
+    assert stats.grad_norm > 1e-2
 
 
 def test_a_conversation_that_cannot_fit_the_context_is_refused_with_the_cure(tmp_path: Path):
     folder = save_tiny_model(tmp_path / "short", context=64)
     learner = Transformers(path=str(folder), threads=1, device="cpu").build(str)
     with pytest.raises(ValueError, match=r"set model\.max_tokens=\d+"):
-        learner.check_can_play({"p": "What?"}, said=["Sure?"], max_tokens=40, key="model.max_tokens")
+        learner.check_can_sample({"p": "What?"}, follow_up_turns=["Sure?"], max_tokens=40, key="model.max_tokens")
 
 
 def test_a_head_that_the_harness_would_misread_is_refused(

@@ -147,9 +147,9 @@ def test_the_time_left_is_right_within_a_factor_of_three(
             now += 100 * (sample + learn)
             said("stage1", done + 1, 30, Work.step)
             guesses.append((now, forecast.seconds_left([])))
-    told = [(now - when, guess) for when, guess in guesses[1:-1]]
-    assert len(told) > 10
-    assert all(guess is not None and left / 3.01 <= guess <= left * 3.01 for left, guess in told), told
+    printed = [(now - when, guess) for when, guess in guesses[1:-1]]
+    assert len(printed) > 10
+    assert all(guess is not None and left / 3.01 <= guess <= left * 3.01 for left, guess in printed), printed
 
 
 def test_what_is_left_is_the_stages_and_evaluations_that_are_to_come(tmp_path: Path):
@@ -251,24 +251,24 @@ def test_those_that_wait_take_the_first_place_that_is_free():
 def test_a_sweep_begins_with_what_is_planned_where_it_goes_and_how_much_runs_at_once(tmp_path: Path):
     plans = [planned(tmp_path, f"method={method}", f"seed={seed}") for method in ("base", "star") for seed in (0, 1)]
     slots = Slots(num_on_gpu=0, num_on_cpu=3, gpus=(), num_cores=2, jobs=0)
-    told = "\n".join(before_sweep(plans, plans[1:], slots))
+    printed = "\n".join(before_sweep(plans, plans[1:], slots))
     for part in ("4 runs planned", "2 methods: base, star", "1 of 4 runs were finished", str(tmp_path), "2 at once"):
-        assert part in told
+        assert part in printed
 
 
 def test_a_sweep_ends_with_what_failed_the_command_that_retries_and_what_to_do_next(tmp_path: Path):
     plans = [planned(tmp_path, f"method={method}") for method in ("base", "star")]
-    told = after_sweep(plans, [f"{plans[1].key} (why: x)"], seconds=100, command="python bench/run.py method=star")
-    assert told[0].startswith("0 of 2 runs done")
-    assert told[1] == f"failed: {plans[1].key} (why: x)"
-    assert told[2].endswith("python bench/run.py method=star")
-    assert "report.py" not in "\n".join(told)
+    printed = after_sweep(plans, [f"{plans[1].key} (why: x)"], seconds=100, command="python bench/run.py method=star")
+    assert printed[0].startswith("0 of 2 runs done")
+    assert printed[1] == f"failed: {plans[1].key} (why: x)"
+    assert printed[2].endswith("python bench/run.py method=star")
+    assert "report.py" not in "\n".join(printed)
 
 
 def test_the_last_lines_say_where_conversations_lie_and_how_tables_are_made(tmp_path: Path):
     plan = scripted(tmp_path, "method=base")
     conduct(plan)
-    told = "\n".join(after_sweep([plan], [], seconds=1, command="python bench/run.py"))
-    assert "1 of 1 run done" in told
-    assert f"report.py --html --results {tmp_path}" in told
-    assert f"{plan.key.folder(tmp_path)}/greedy/transcripts.jsonl.gz" in told
+    printed = "\n".join(after_sweep([plan], [], seconds=1, command="python bench/run.py"))
+    assert "1 of 1 run done" in printed
+    assert f"report.py --html --results {tmp_path}" in printed
+    assert f"{plan.key.folder(tmp_path)}/greedy/transcripts.jsonl.gz" in printed

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bench.models.policy import TransformersPolicy
 from bench.models.renderer import DATE, TemplateKind, _user, make_renderer
-from tests.chat_templates import PLAYABLE, THINKING, tokenizer_with
+from tests.chat_templates import SUPPORTED, THINKING, tokenizer_with
 from tests.tiny_model import save_tiny_model
 
 
@@ -67,9 +67,9 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path):
         make_renderer(tokenizer, TemplateKind.chat, stop_ids=frozenset())
 
 
-@pytest.mark.parametrize("kind", PLAYABLE)
+@pytest.mark.parametrize("kind", SUPPORTED)
 def test_a_conversation_is_to_the_token_what_each_familys_template_renders(kind: str):
-    tokenizer = tokenizer_with(PLAYABLE[kind])
+    tokenizer = tokenizer_with(SUPPORTED[kind])
     renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
     messages, ids = [{"role": "user", "content": "2 + 2?"}], renderer.prompt_ids("2 + 2?")
     for reply in ("It is 5.", "No: 4.", "<b>4</b>\n```python\n4\n```"):
@@ -100,17 +100,17 @@ def test_the_refusal_of_a_thinking_template_names_the_thinking():
     ],
 )
 def test_whatever_else_a_template_does_to_a_reply_is_refused(rewritten: str):
-    changed = PLAYABLE["Qwen2.5"].replace(
+    changed = SUPPORTED["Qwen2.5"].replace(
         "{{ m.content }}", "{{ m.content if m.role == 'user' else " + rewritten + " }}"
     )
-    assert changed != PLAYABLE["Qwen2.5"]
+    assert changed != SUPPORTED["Qwen2.5"]
     with pytest.raises(ValueError, match=r"model\.template=plain"):
         make_renderer(tokenizer_with(changed), TemplateKind.auto, stop_ids=frozenset())
 
 
 @pytest.mark.parametrize("kind", ["Llama-3.2", "Gemma-2"])
 def test_white_space_that_a_template_trims_stays_as_it_was_sampled_and_moves_no_bridge(kind: str):
-    tokenizer = tokenizer_with(PLAYABLE[kind])
+    tokenizer = tokenizer_with(SUPPORTED[kind])
     renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
     ids = (*renderer.prompt_ids("2?"), *encode(tokenizer, "\n 2 \n\n"), *renderer.bridge("Sure?", turn_ended=False))
     messages = [_user("2?"), {"role": "assistant", "content": "\n 2 \n\n"}, _user("Sure?")]
@@ -119,11 +119,11 @@ def test_white_space_that_a_template_trims_stays_as_it_was_sampled_and_moves_no_
 
 
 def test_a_template_that_inserts_todays_date_gets_a_fixed_one_that_is_recorded():
-    tokenizer = tokenizer_with(PLAYABLE["Llama-3.2"])
+    tokenizer = tokenizer_with(SUPPORTED["Llama-3.2"])
     renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset())
     assert "Today is 26 Jul 2024." in str(tokenizer.decode(list(renderer.prompt_ids("2?"))))
     assert renderer.description["date"] == "2024-07-26"
-    undated = make_renderer(tokenizer_with(PLAYABLE["Qwen2.5"]), TemplateKind.auto, stop_ids=frozenset())
+    undated = make_renderer(tokenizer_with(SUPPORTED["Qwen2.5"]), TemplateKind.auto, stop_ids=frozenset())
     assert "date" not in undated.description
     assert undated.description["sha256"] != renderer.description["sha256"]
 

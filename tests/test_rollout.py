@@ -96,7 +96,7 @@ def test_an_episode_can_be_sampled_again_alone(tiny_learner: TransformersPolicy)
 
 
 def test_runs_with_other_seeds_or_other_occasions_sample_other_conversations(tiny_learner: TransformersPolicy):
-    played = {
+    conversations = {
         tuple(
             e.token_ids
             for e in worker(seed).rollout(
@@ -105,7 +105,7 @@ def test_runs_with_other_seeds_or_other_occasions_sample_other_conversations(tin
         )
         for seed, label in ((0, "x"), (1, "x"), (0, "y"))
     }
-    assert len(played) == 3
+    assert len(conversations) == 3
 
 
 def test_a_critique_is_sampled_and_kept_and_never_graded():
@@ -235,9 +235,9 @@ def test_a_recording_that_lacks_problems_or_attempts_is_refused(tmp_path):
     path.write_text('{"problem_id": "one", "attempts": ["no", "uno"]}\n')
     recording = ReplaySampler(path, str)
     with pytest.raises(ValueError, match=r"no attempts for 1 of 2 problems, first two"):
-        recording.check_can_play({"one": "", "two": ""}, said=["Again?"], max_tokens=1, key="")
+        recording.check_can_sample({"one": "", "two": ""}, follow_up_turns=["Again?"], max_tokens=1, key="")
     with pytest.raises(ValueError, match="fewer than 3 attempts for one"):
-        recording.check_can_play({"one": ""}, said=["Again?"] * 2, max_tokens=1, key="")
+        recording.check_can_sample({"one": ""}, follow_up_turns=["Again?"] * 2, max_tokens=1, key="")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The door: what a user types, and what comes back."""
+"""The command: what a user types, and what comes back."""
 
 import importlib
 import json
@@ -32,25 +32,25 @@ def bench(*overrides: str, timeout: float = 240) -> subprocess.CompletedProcess[
 
 
 def test_a_sweep_leaves_a_folder_per_run_prints_the_table_and_is_not_done_twice(tmp_path: Path):
-    asked = ["-m", "method=base,score", f"results={tmp_path}", *SCRIPTED, *REINFORCED]
-    first = bench(*asked)
+    overrides = ["-m", "method=base,score", f"results={tmp_path}", *SCRIPTED, *REINFORCED]
+    first = bench(*overrides)
     assert first.returncode == 0, first.stderr
     assert len(find_runs(tmp_path)) == 2
     assert "SCoRe" in first.stdout
     assert "Accuracy" in first.stdout
-    again = bench(*asked)
+    again = bench(*overrides)
     assert "2 of 2 runs were finished before" in again.stderr
     assert again.stdout == first.stdout
 
 
 def test_a_sweep_prints_a_table_of_each_evaluation_that_it_asked_for(tmp_path: Path):
-    told = bench("method=base", "evaluation=[dev,sampled]", f"results={tmp_path}", *SCRIPTED)
-    assert told.returncode == 0, told.stderr
-    shown = " ".join(told.stdout.split())
+    done = bench("method=base", "evaluation=[dev,sampled]", f"results={tmp_path}", *SCRIPTED)
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
     assert "dev evaluation, percent" in shown
     assert "sampled evaluation, percent" in shown
     assert "has finished" not in shown
-    assert f"{tmp_path}/reports/dev" in told.stderr
+    assert f"{tmp_path}/reports/dev" in done.stderr
 
 
 def test_a_glob_over_methods_means_every_yaml_of_conf_and_nothing_else():
@@ -63,10 +63,10 @@ def test_a_glob_over_methods_means_every_yaml_of_conf_and_nothing_else():
 def test_a_failed_job_stops_no_other_and_is_named(tmp_path: Path):
     # Stage II has nothing to learn from a reply that is never right, Pair-SFT has nothing to pair.
     never = ["model.replies=['no idea']", *SCRIPTED[2:]]
-    told = bench("-m", "method=pair_sft,base", "model=scripted", f"results={tmp_path}", *never, *IMITATED)
-    assert told.returncode == 1
-    assert "failed: pair_sft/mini_math/scripted/main/seed0" in told.stderr
-    assert "no conversation qualified" in told.stderr
+    done = bench("-m", "method=pair_sft,base", "model=scripted", f"results={tmp_path}", *never, *IMITATED)
+    assert done.returncode == 1
+    assert "failed: pair_sft/mini_math/scripted/main/seed0" in done.stderr
+    assert "no conversation qualified" in done.stderr
     assert set(load_episodes(tmp_path)["method"]) == {"base"}
 
 
@@ -83,22 +83,22 @@ def test_a_misspelt_key_in_a_methods_yaml_is_refused(tmp_path: Path):
         yaml.write("alhpa: 3\n")
     command = [sys.executable, "bench/run.py", "method=score", "tracking=none"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert told.returncode != 0
-    assert "alhpa" in told.stderr
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode != 0
+    assert "alhpa" in done.stderr
 
 
 def test_a_sweep_killed_at_any_moment_is_completed_by_the_same_command(tmp_path: Path):
-    asked = ["-m", "method=score", "seed=0,1", "jobs=2", *SCRIPTED, *REINFORCED]
+    overrides = ["-m", "method=score", "seed=0,1", "jobs=2", *SCRIPTED, *REINFORCED]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert bench(*asked, f"results={whole}").returncode == 0
-    command = [sys.executable, "bench/run.py", *asked, f"results={broken}"]
+    assert bench(*overrides, f"results={whole}").returncode == 0
+    command = [sys.executable, "bench/run.py", *overrides, f"results={broken}"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not list(broken.glob("runs/**/config.json")) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    done = bench(*asked, f"results={broken}")
+    done = bench(*overrides, f"results={broken}")
     assert done.returncode == 0, done.stderr
     frames = [load_episodes(folder).filter(regex="^(?!.*seconds)") for folder in (whole, broken)]
     assert frames[0].equals(frames[1])
@@ -114,12 +114,12 @@ def test_every_run_leaves_word_of_what_was_planned(tmp_path: Path):
 
 def test_a_launchers_failed_job_is_named_and_ends_with_exit_code_1(tmp_path: Path):
     # Pair-SFT has nothing to pair in replies that are never right; the base is measured all the same.
-    asked = ["-m", "hydra/launcher=in_turn", "method=pair_sft,base", "model=scripted", "model.replies=['no idea']"]
-    command = [sys.executable, "bench/run.py", *asked, f"results={tmp_path}", *SCRIPTED[2:], *IMITATED]
+    overrides = ["-m", "hydra/launcher=in_turn", "method=pair_sft,base", "model=scripted", "model.replies=['no idea']"]
+    command = [sys.executable, "bench/run.py", *overrides, f"results={tmp_path}", *SCRIPTED[2:], *IMITATED]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'launcher_plugin'}:{ROOT}"}
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=environment)
-    assert told.returncode == 1
-    assert "failed: pair_sft/mini_math/scripted/main/seed0 (why: " in told.stderr
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 1
+    assert "failed: pair_sft/mini_math/scripted/main/seed0 (why: " in done.stderr
     assert set(load_episodes(tmp_path)["method"]) == {"base"}
     assert len(list((tmp_path / "sweeps").glob("*.json"))) == 1
 

@@ -20,7 +20,7 @@ _LOOKED_AT = 50  # of the prompts: the longest ones for their length, and as man
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What turns a conversation into ids, and how many of them the model holds. Implements `Playable`, exactly."""
+    """What turns a conversation into ids, and how many of them the model holds. An exact `ConversationCheck`."""
 
     path: str
     tokenizer: PreTrainedTokenizerBase
@@ -28,7 +28,9 @@ class Reader:
     context: int | None  # tokens; None: unknown
     _measured: dict[str, tuple[int, bool]] = field(default_factory=dict)  # a prompt's ids, and whether all are known
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
+    def check_can_sample(
+        self, prompts: Mapping[str, str], *, follow_up_turns: Sequence[str], max_tokens: int, key: str
+    ) -> None:
         measured = {problem: self._prompt(prompt) for problem, prompt in prompts.items()}
         unread = [problem for problem, (_, all_known) in measured.items() if not all_known]
         if len(unread) * 2 > len(measured):
@@ -37,13 +39,13 @@ class Reader:
                 f"(first {unread[0]}). The miniature's model reads task=mini_math only: use "
                 "task=mini_math, or a real model: model=transformers model.path=<folder or hub id>"
             )
-        bridges = {text: self.template.bridge(text, turn_ended=False) for text in said}
+        bridges = {text: self.template.bridge(text, turn_ended=False) for text in follow_up_turns}
         unknown = self.tokenizer.unk_token_id
         strange = [text for text, ids in bridges.items() if unknown is not None and unknown in ids]
         if strange:
             raise ValueError(f"the tokenizer of {self.path} has no tokens for {strange[0]!r}")
-        num_replies = 1 + len(said)
-        fixed = max(length for length, _ in measured.values()) + sum(len(bridges[text]) for text in said)
+        num_replies = 1 + len(follow_up_turns)
+        fixed = max(length for length, _ in measured.values()) + sum(len(bridges[text]) for text in follow_up_turns)
         longest = fixed + num_replies * max_tokens
         if self.context is not None and longest > self.context:
             most = (self.context - fixed) // num_replies
@@ -62,7 +64,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a model's folder tells of its `Reader`, in milliseconds. Implements `Playable`.
+    """What a model's folder tells of its `Reader`, in milliseconds. Implements `ConversationCheck`.
 
     Where a conversation clearly fits, nothing more is loaded; in doubt the tokenizer is, and it decides. Without a
     tokenizer.json nothing is known yet.
@@ -79,14 +81,16 @@ class Outline:
         found = self.config.get("max_position_embeddings")
         return text.get("max_position_embeddings") if found is None and isinstance(text, Mapping) else found
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
-        if (self.folder / "tokenizer.json").is_file() and not self._clearly_fits(prompts, said, max_tokens):
+    def check_can_sample(
+        self, prompts: Mapping[str, str], *, follow_up_turns: Sequence[str], max_tokens: int, key: str
+    ) -> None:
+        if (self.folder / "tokenizer.json").is_file() and not self._clearly_fits(prompts, follow_up_turns, max_tokens):
             ends = _json(self.folder / "generation_config.json").get("eos_token_id", self.config.get("eos_token_id"))
             end_ids = tuple(ends) if isinstance(ends, list) else (ends,)
             reader = _reader(self.folder, self.path, self.kind, end_ids, self.context)
-            reader.check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
+            reader.check_can_sample(prompts, follow_up_turns=follow_up_turns, max_tokens=max_tokens, key=key)
 
-    def _clearly_fits(self, prompts: Mapping[str, str], said: Sequence[str], max_tokens: int) -> bool:
+    def _clearly_fits(self, prompts: Mapping[str, str], follow_up_turns: Sequence[str], max_tokens: int) -> bool:
         from tokenizers import Tokenizer
 
         try:
@@ -99,13 +103,13 @@ class Outline:
         by_length = sorted(prompts.values(), key=len)
         some = by_length[:: max(1, len(by_length) // _LOOKED_AT)]
         unknown = self._unknown_id(tokenizer)
-        if unknown is not None and any(unknown in tokenizer.encode(text).ids for text in (*some, *said)):
+        if unknown is not None and any(unknown in tokenizer.encode(text).ids for text in (*some, *follow_up_turns)):
             return False
         if self.context is None:
             return True
         words = max(len(tokenizer.encode(text)) for text in by_length[-_LOOKED_AT:])
-        words += sum(len(tokenizer.encode(text)) for text in said)
-        num_replies = 1 + len(said)
+        words += sum(len(tokenizer.encode(text)) for text in follow_up_turns)
+        num_replies = 1 + len(follow_up_turns)
         return words + num_replies * (max_tokens + _MOST_PER_MESSAGE) <= self.context
 
     def _unknown_id(self, tokenizer: Any) -> int | None:

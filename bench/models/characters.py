@@ -1,4 +1,4 @@
-"""What samplers share that play text and know no tokens: one id per character, so that counts are honest characters."""
+"""What samplers of texts without a tokenizer share: one id per character, so that counts are honest characters."""
 
 
 class CharacterSampler:

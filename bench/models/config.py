@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from bench.machine import visible_gpus
 from bench.models.capacity import Outline, stop_ids
 from bench.models.contents import hub_contents, model_contents
-from bench.models.interface import Playable, Sampler
+from bench.models.interface import ConversationCheck, Sampler
 from bench.models.renderer import TemplateKind
 from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
 
@@ -45,7 +45,7 @@ class Model(Protocol):
         """The heavy object. `canonical_id` maps recorded problem ids to the task's."""
         ...
 
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+    def outline(self, canonical_id: Callable[[str | int], str]) -> ConversationCheck | None:
         """What can say cheaply which conversations are possible; None where nothing is known before loading."""
         ...
 
@@ -165,7 +165,7 @@ class Transformers:
             gradient_checkpointing=self.gradient_checkpointing,
         )
 
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build
+    def outline(self, canonical_id: Callable[[str | int], str]) -> ConversationCheck | None:  # noqa: ARG002  as for build
         folder = self._folder()
         if folder is None:
             return None

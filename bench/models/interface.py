@@ -81,11 +81,13 @@ class UpdateStats:
     peak_memory_gib: float = 0.0  # of the GPU so far, or of the process where there is none
 
 
-class Playable(Protocol):
-    """What can say whether conversations can be played: a sampler, or what is known of one before it is loaded."""
+class ConversationCheck(Protocol):
+    """What can say whether conversations can be sampled: a sampler, or what is known of one before it is loaded."""
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
-        """Raise ValueError, before anything expensive, if conversations on `prompts` (by problem id) cannot be played.
+    def check_can_sample(
+        self, prompts: Mapping[str, str], *, follow_up_turns: Sequence[str], max_tokens: int, key: str
+    ) -> None:
+        """Raise ValueError, before anything expensive, if conversations on `prompts` (by problem id) cannot be sampled.
 
         A conversation has a reply of at most `max_tokens` to its prompt and to each text that the user says after it;
         `key` is the key of the configuration that sets `max_tokens`, for saying what to change.
@@ -93,14 +95,14 @@ class Playable(Protocol):
         ...
 
 
-class Sampler(Playable, Protocol):
+class Sampler(ConversationCheck, Protocol):
     """A source of replies. A conversation is token ids from its first prompt to its last reply."""
 
     token_unit: str  # what one id stands for: "tokens", or "characters" for recorded attempts
 
     @property
     def description(self) -> dict[str, str]:
-        """What a manifest says of how text becomes ids; complete once a conversation has been played."""
+        """What a manifest says of how text becomes ids; complete once a conversation has been sampled."""
         ...
 
     def prompt_ids(self, prompt: str) -> tuple[int, ...]:

@@ -66,10 +66,12 @@ class TransformersPolicy:
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:
         return self.template.bridge(text, turn_ended=turn_ended)
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:
+    def check_can_sample(
+        self, prompts: Mapping[str, str], *, follow_up_turns: Sequence[str], max_tokens: int, key: str
+    ) -> None:
         context = getattr(self.model.config, "max_position_embeddings", None)
         reader = Reader(self._load_base.path, self.tokenizer, self.template, context)
-        reader.check_can_play(prompts, said=said, max_tokens=max_tokens, key=key)
+        reader.check_can_sample(prompts, follow_up_turns=follow_up_turns, max_tokens=max_tokens, key=key)
 
     def generate(
         self,

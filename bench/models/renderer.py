@@ -79,8 +79,8 @@ class ChatRenderer:
     """The tokenizer's own chat template, rendered in two parts: the opening, and the bridge after a reply.
 
     The bridge is cut from rendered dummy conversations, and must be the same after any reply and at any turn. A
-    template that rewrites earlier turns (drops them, takes their thinking out) cannot be played as one growing sequence
-    of ids, and is refused. One that trims white space around a reply can: the ids stay as they were sampled.
+    template that rewrites earlier turns (drops them, takes their thinking out) allows no single growing sequence
+    of ids, and is refused. One that trims white space around a reply is not: the ids stay as they were sampled.
     A template that inserts today's date gets `DATE`, so that prompts are the same tomorrow.
     """
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from bench.data_files import read_lines
 from bench.episode import Completion, Request, SamplingParams
 from bench.models.characters import CharacterSampler
-from bench.models.interface import OnDone, Playable, Sampler
+from bench.models.interface import ConversationCheck, OnDone, Sampler
 from bench.runs.fingerprints import file_digest
 
 
@@ -38,7 +38,7 @@ class Replay:
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:
         return ReplaySampler(Path(self.path), canonical_id)
 
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:
+    def outline(self, canonical_id: Callable[[str | int], str]) -> ConversationCheck | None:
         return self.build(canonical_id)
 
     def contents(self) -> dict[str, Any]:
@@ -58,9 +58,16 @@ class ReplaySampler(CharacterSampler):
         sampling: SamplingParams,  # noqa: ARG002  recorded
         on_done: OnDone | None = None,  # noqa: ARG002  recorded
     ) -> list[Completion]:
-        return [self._play(request) for request in requests]
+        return [self._recorded_reply(request) for request in requests]
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None:  # noqa: ARG002  recorded
+    def check_can_sample(
+        self,
+        prompts: Mapping[str, str],
+        *,
+        follow_up_turns: Sequence[str],
+        max_tokens: int,
+        key: str,  # noqa: ARG002  recorded
+    ) -> None:
         """Raise ValueError unless every problem was recorded, with enough attempts."""
         missing = [problem for problem in prompts if (problem, 0) not in self._attempts]
         if missing:
@@ -69,12 +76,12 @@ class ReplaySampler(CharacterSampler):
                 f"{missing[0]}; its own ids look like {next(iter(self._attempts))[0]}. If its rows carry their own "
                 "prompt and test, give the same file as task.path"
             )
-        num_replies = 1 + len(said)
+        num_replies = 1 + len(follow_up_turns)
         short = [problem for problem in prompts if len(self._attempts[problem, 0]) < num_replies]
         if short:
             raise ValueError(f"{self._path} records fewer than {num_replies} attempts for {short[0]}")
 
-    def _play(self, request: Request) -> Completion:
+    def _recorded_reply(self, request: Request) -> Completion:
         recorded = self._attempts[request.problem_id, request.sample][request.turn]
         ids = tuple(map(ord, recorded.text))
         return Completion(recorded.text, ids, (0.0,) * len(ids), truncated=False, recorded=recorded.passed)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.characters import CharacterSampler
-from bench.models.interface import KLEstimator, OnDone, OptimizerConfig, Playable, Sampler, UpdateStats
+from bench.models.interface import ConversationCheck, KLEstimator, OnDone, OptimizerConfig, Sampler, UpdateStats
 from bench.models.stopping import cut_after, first_stop
 from bench.runs.fingerprints import digest
 
@@ -30,13 +30,15 @@ class Scripted(CharacterSampler):
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
         return self
 
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build
+    def outline(self, canonical_id: Callable[[str | int], str]) -> ConversationCheck | None:  # noqa: ARG002  as for build
         return self
 
     def contents(self) -> dict[str, Any]:
         return {"replies": digest(self.replies)}
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None: ...
+    def check_can_sample(
+        self, prompts: Mapping[str, str], *, follow_up_turns: Sequence[str], max_tokens: int, key: str
+    ) -> None: ...
 
     def generate(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from bench.models.interface import Playable, Sampler
+from bench.models.interface import ConversationCheck, Sampler
 
 _SENT = ("temperature", "top_p", "max_tokens", "seed", "stop")
 
@@ -65,7 +65,7 @@ class Served:
 
         return ServedSampler(self)
 
-    def outline(self, canonical_id: Callable[[str | int], str]) -> Playable | None:  # noqa: ARG002  as for build
+    def outline(self, canonical_id: Callable[[str | int], str]) -> ConversationCheck | None:  # noqa: ARG002  as for build
         return None  # only the server knows its tokenizer
 
     def contents(self) -> dict[str, Any]:

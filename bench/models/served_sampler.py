@@ -48,7 +48,9 @@ class ServedSampler:
     def bridge(self, text: str, *, turn_ended: bool) -> tuple[int, ...]:  # noqa: ARG002  the server ends turns
         return open_for_reply(marked("user", text))
 
-    def check_can_play(self, prompts: Mapping[str, str], *, said: Sequence[str], max_tokens: int, key: str) -> None: ...
+    def check_can_sample(
+        self, prompts: Mapping[str, str], *, follow_up_turns: Sequence[str], max_tokens: int, key: str
+    ) -> None: ...
 
     def generate(
         self, requests: Sequence[Request], sampling: SamplingParams, on_done: OnDone | None = None
