@@ -65,7 +65,7 @@ class ReplaySampler(CharacterSampler):
         prompts: Mapping[str, str],
         *,
         follow_up_turns: Sequence[str],
-        max_tokens: int,
+        max_tokens: int,  # noqa: ARG002  recorded
         key: str,  # noqa: ARG002  recorded
     ) -> None:
         """Raise ValueError unless every problem was recorded, with enough attempts."""
