@@ -5,7 +5,7 @@
 FOLDER gets a copy of the code, and what mutmut knows: a second call continues where the first was stopped, and with
 `--again` tries those mutants of the sample again that were not killed. Which modules and tests take part is
 `tool.mutmut` in pyproject.toml. Prints each survivor's diff, then killed and tried by module. A mutant in
-tests/mutation_equivalents.csv changes nothing that a test could see, and is not counted. A time-out counts as killed:
+tests/mutation_equivalents.toml changes nothing that a test could see, and is not counted. A time-out counts as killed:
 its tests took more than ten times as long as without it; each is listed, to be looked at.
 
 mutmut runs the tests that reach a mutated function in a process forked from one that has imported everything. It
@@ -13,20 +13,20 @@ mutates functions only: no decorated one, no property, no default of a dataclass
 """
 
 import argparse
-import csv
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EQUIVALENTS = ROOT / "tests" / "mutation_equivalents.csv"
+EQUIVALENTS = ROOT / "tests" / "mutation_equivalents.toml"
 STATS = Path("mutmut-stats.json")  # in the folder where mutmut runs pytest
 # pytest's exit codes, and mutmut's: 3 is an internal error of pytest's, -24 and -9 the limit of processor time.
 OUTCOMES = {0: "survived", 1: "killed", 3: "killed", -24: "timed out", -9: "timed out", 5: "no tests", 33: "no tests"}
@@ -69,9 +69,9 @@ def copy_tree(folder: Path) -> None:
 
 
 def all_mutants() -> list[str]:
-    from mutmut.mutation.file_mutation import mutate_file_contents
-    from mutmut.utils.file_utils import walk_mutatable_files
-    from mutmut.utils.format_utils import get_mutant_name
+    from mutmut.mutation.file_mutation import mutate_file_contents  # pyright: ignore[reportMissingImports]
+    from mutmut.utils.file_utils import walk_mutatable_files  # pyright: ignore[reportMissingImports]
+    from mutmut.utils.format_utils import get_mutant_name  # pyright: ignore[reportMissingImports]
 
     return [
         get_mutant_name(path, name)
@@ -90,7 +90,8 @@ def report(sample: list[str], codes: dict[str, int | None]) -> None:
     known = equivalents()
     by_module: dict[str, Counter[str]] = {}
     for name in sample:
-        outcome = OUTCOMES.get(codes[name] if codes[name] is not None else -1, f"failed to run ({codes[name]})")
+        code = codes[name]
+        outcome = "not tried" if code is None else OUTCOMES.get(code, f"failed to run ({code})")
         file = name.rpartition(".")[0].replace(".", "/") + ".py"
         if outcome not in ("killed", "timed out") and (file, *changed_lines(name)) in known:
             outcome = "equivalent"
@@ -107,21 +108,26 @@ def report(sample: list[str], codes: dict[str, int | None]) -> None:
 
 
 def diff_of(mutant: str) -> str:
-    from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
+    from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant  # pyright: ignore[reportMissingImports]
 
     return get_diff_for_mutant(mutant, path=find_mutant(mutant).path)
 
 
 def changed_lines(mutant: str) -> tuple[str, str]:
-    """The lines that the mutant takes out and those that it puts in, without white space at their ends."""
+    """What the mutant takes out and what it puts in, each as one line."""
     lines = diff_of(mutant).splitlines()[2:]  # after the two names of the file
-    taken, put = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    taken, put = (one_line("\n".join(line[1:] for line in lines if line.startswith(sign))) for sign in "-+")
     return taken, put
 
 
 def equivalents() -> set[tuple[str, str, str]]:
-    with EQUIVALENTS.open(encoding="utf-8", newline="") as file:
-        return {(row["file"], row["original"], row["mutant"]) for row in csv.DictReader(file)}
+    """File, original and mutant."""
+    found = tomllib.loads(EQUIVALENTS.read_text(encoding="utf-8")).get("equivalent", [])
+    return {(each["file"], one_line(each["original"]), one_line(each["mutant"])) for each in found}
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.mutants import MUTANTS, ROOT, TESTS, Mutant
+from tests.mutation import equivalents, one_line
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -22,3 +23,9 @@ def test_mutants_have_names_of_their_own():
 def test_mutants_are_tried_on_files_that_are_there_and_not_on_this_one_which_fails_on_each_of_them():
     assert [name for name in TESTS if not (ROOT / name).is_file()] == []
     assert "tests/test_mutants.py" not in TESTS
+
+
+def test_a_mutant_called_equivalent_replaces_what_stands_in_its_file_by_something_else():
+    for file, original, mutant in equivalents():
+        assert original in one_line((ROOT / file).read_text(encoding="utf-8"))
+        assert mutant != original
