@@ -42,6 +42,32 @@ def test_some_reward_and_a_little_mismatch_are_no_alert(row: dict[str, float]):
     assert AlertThresholds().of({**HEALTHY, **row}, rewards_equal=False, first=first) == {}
 
 
+def test_a_threshold_itself_is_no_alarm():
+    thresholds = AlertThresholds(answer_change_below=0.1, entropy_below=0.2, truncated_above=0.3)
+    row = {"train/answer_change_rate": 0.1, "train/entropy@t1": 0.2, "train/truncated@t1": 0.3}
+    assert thresholds.of(row, rewards_equal=False) == {}
+
+
+def test_one_attempt_alone_changes_no_answer_and_has_not_collapsed():
+    row = {name: value for name, value in HEALTHY.items() if name != "train/answer_change_rate"}
+    assert AlertThresholds(answer_change_below=1.0).of(row, rewards_equal=False) == {}
+
+
+def test_every_reply_in_trouble_is_named_with_its_number_and_alerts_stand_in_the_order_of_their_names():
+    told: dict[str, str] = {}
+    row = {"train/truncated@t2": 0.6, "train/truncated@t1": 0.5, "train/entropy@t1": 0.001, "train/entropy@t2": 1.0}
+    alerter = Alerter(AlertThresholds(), "score stage2", tell=lambda title, why: told.update({title: why}))
+    assert alerter.step({**row, "train/answer_change_rate": 0.01}, rewards_equal=True) == [
+        "collapse",
+        "entropy@t1",
+        "no_signal",
+        "truncated@t1",
+        "truncated@t2",
+    ]
+    for name, number in (("collapse", "1.0%"), ("entropy@t1", "0.0010 nats"), ("truncated@t2", "60%")):
+        assert number in told[f"score stage2: {name}"]
+
+
 def test_an_alert_is_reported_when_it_begins_and_again_only_after_it_ended(caplog: pytest.LogCaptureFixture):
     titles = []
     alerter = Alerter(AlertThresholds(), "score stage2", tell=lambda title, _: titles.append(title))
