@@ -39,7 +39,7 @@ class Served:
 
     def __post_init__(self) -> None:
         self.model_id = self.model_id or self.name
-        self.name = re.sub(r"[^A-Za-z0-9._+=-]+", "_", self.name)
+        self.name = re.sub(r"[^A-Za-z0-9._+=-]+", "_", self.name).strip("_")  # a folder's path may be a name
         for count in ("max_tokens", "concurrency"):
             if getattr(self, count) < 1:
                 raise ValueError(f"model.{count} must be at least 1, not {getattr(self, count)}")
