@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -41,11 +42,13 @@ def save_tiny_model(
     context: int = 4096,
     family: str = "llama",
     initializer_range: float = 0.5,
+    hidden_size: int = 16,
+    **changes: Any,
 ) -> Path:
     """Write weights and tokenizer to `folder`; without `chat` the tokenizer has no chat template.
 
     By default weights are large enough that an untrained model has opinions, and tests something to compare; a real
-    model's stand around 0.02.
+    model's stand around 0.02. `changes` are of the family's own configuration.
     """
     tokenizer = byte_tokenizer(chat=chat)
     torch.manual_seed(seed)
@@ -53,7 +56,7 @@ def save_tiny_model(
     make_config, own = FAMILIES[family]
     config = make_config(
         vocab_size=len(tokenizer),
-        hidden_size=16,
+        hidden_size=hidden_size,
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -62,7 +65,7 @@ def save_tiny_model(
         bos_token_id=bos,
         eos_token_id=end,
         pad_token_id=pad,
-        **own,
+        **{**own, **changes},
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
