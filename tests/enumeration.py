@@ -14,6 +14,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from bench.episode import Attempt, Completion, Episode, Grade, Problem, TrainingSample, Verdict
+from bench.models.engine import TransformersEngine
 from bench.models.interface import KLEstimator, OptimizerConfig
 from bench.models.policy import TransformersPolicy
 
@@ -72,7 +73,7 @@ def enumerable_learner(
         _Tokenizer(),  # pyright: ignore[reportArgumentType]
         _Renderer(),
         lambda: tiny_lm(base_seed),  # pyright: ignore[reportArgumentType]
-        sample_batch_tokens=4096,
+        TransformersEngine(stop_ids=_Renderer.stop_ids, pad_id=0, batch_tokens=4096, decode=str),
         train_batch_tokens=batch_tokens,
     )
     learner.begin(OptimizerConfig(learning_rate=1e-3), num_updates=10, kl_estimator=kl)

@@ -347,8 +347,8 @@ MUTANTS = (
     Mutant(
         "rollouts come from the base model's weights",
         "bench/models/policy.py",
-        "        return generate(\n            self.model,",
-        "        return generate(\n            self._base(),",
+        "return self.engine.generate(self.model,",
+        "return self.engine.generate(self._base(),",
     ),
     Mutant(
         "the reference moves with the policy",

@@ -20,6 +20,7 @@ from bench.launch.catalogue import compose_plan
 from bench.launch.command_line import CONF
 from bench.launch.failures import sentence
 from bench.models.config import Transformers
+from bench.models.engine import StaleWeightsError
 from bench.runs.finished import find_runs
 from bench.runs.folder import Run
 from tests.conftest import ROOT
@@ -209,6 +210,32 @@ def test_a_device_that_is_not_there_is_refused(
     assert said in refused(capsys, f"model.device={device}", f"results={tmp_path}")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "installed", "said"),
+    [
+        ([], False, "needs vLLM, which is not installed: pip install -c constraints.txt -e '.[vllm]'"),
+        ([], True, "heads have 16 dimensions, and vLLM's engine for CPUs takes 32, 64, "),
+        (["model.device=mps"], True, "model.device=mps: the vLLM sampler computes on cuda or cpu"),
+        (["model.vllm.tensor_parallel=2"], True, "each experiment sees one GPU; set it to 1"),
+        (["model.vllm.memory_share=1.5"], True, "model.vllm.memory_share must lie between 0 and 1, not 1.5"),
+        (["model.vllm.checked_within=0"], True, "model.vllm.checked_within must be at least 1, not 0"),
+    ],
+)
+def test_a_vllm_engine_that_cannot_run_is_refused(
+    arguments: list[str],
+    installed: bool,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: (installed or None) if name == "vllm" else find(name, *more)
+    )
+    assert said in refused(capsys, "model.sampler=vllm", *arguments, f"results={tmp_path}")
+
+
 def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -228,6 +255,7 @@ def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
         (FileNotFoundError(errno.ENOENT, "No such file", "/a/b"), "/a/b is not there"),
         (torch.OutOfMemoryError("CUDA out of memory."), "set model.train_batch_tokens and model.sample_batch_tokens"),
         (ValueError("one\ntwo"), "one\ntwo"),
+        (StaleWeightsError("after push 3 of the weights"), "after push 3 of the weights"),
         (KeyError("x"), None),
     ],
 )

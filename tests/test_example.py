@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from bench.episode import Attempt, Completion, Episode, Grade, Verdict
 from bench.launch.catalogue import compose_plan
 from bench.mini import math_world
+from bench.models.engine import TransformersEngine
 from bench.models.interface import KLEstimator
 from bench.models.loading import LoadReference
 from bench.models.policy import TransformersPolicy
@@ -43,7 +44,10 @@ def policy(tokenizer) -> TransformersPolicy:
         for weights in model.parameters():
             weights += 0.2 * weights.std() * torch.randn_like(weights)
     renderer = make_renderer(tokenizer, TemplateKind.auto, stop_ids=frozenset({tokenizer.eos_token_id}))
-    policy = TransformersPolicy(model, tokenizer, renderer, load, sample_batch_tokens=65_536, train_batch_tokens=16_384)
+    engine = TransformersEngine(
+        stop_ids=renderer.stop_ids, pad_id=tokenizer.pad_token_id, batch_tokens=65_536, decode=tokenizer.decode
+    )
+    policy = TransformersPolicy(model, tokenizer, renderer, load, engine, train_batch_tokens=16_384)
     policy.begin(TRAINING.rl.optimizer, num_updates=1, kl_estimator=KLEstimator.exact)
     return policy
 

@@ -116,7 +116,7 @@ def test_of_two_stop_strings_the_one_that_is_complete_first_counts():
 def test_batches_of_any_size_give_the_same_replies(tiny_learner: TransformersPolicy):
     batch = requests(tiny_learner, ["a", "bb", "ccc", "dddd", "eeeee"])
     whole = tiny_learner.generate(batch, SAMPLED)
-    tiny_learner._sample_batch_tokens = 40
+    tiny_learner.engine.batch_tokens = 40  # pyright: ignore[reportAttributeAccessIssue]
     assert [reply.token_ids for reply in tiny_learner.generate(batch, SAMPLED)] == [r.token_ids for r in whole]
 
 

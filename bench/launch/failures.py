@@ -13,7 +13,7 @@ _GPU_FULL = f"the GPU's memory is full: set {_KEYS} to half of what they are; {_
 def sentence(error: BaseException) -> str | None:
     """None for a fault of this project, which needs its traceback. Loads none of the libraries it speaks of."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) or type(error).__name__ == "StaleWeightsError":
         return str(error)
     # torch and safetensors write files by themselves, and say of a full disk only this much.
     if "No space left on device" in said or "PytorchStreamWriter failed writing" in said:

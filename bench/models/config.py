@@ -3,8 +3,9 @@
 A model is `check`ed in the process that plans a sweep and `build`t in the process that runs the experiment.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -12,10 +13,13 @@ from typing import Any, ClassVar, Protocol
 from bench.machine import visible_gpus
 from bench.models.capacity import Outline, stop_ids
 from bench.models.contents import hub_contents, model_contents
+from bench.models.engine import TransformersEngine
 from bench.models.interface import ConversationCheck, Sampler
 from bench.models.renderer import TemplateKind
 from bench.models.supported import check_not_quantised, check_supported, check_weights_whole, read_config
+from bench.models.vllm_options import VllmOptions
 
+_LOG = logging.getLogger(__name__)
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,6 +27,13 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 class Precision(Enum):
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class SamplerKind(Enum):
+    """What samples replies."""
+
+    transformers = "transformers"  # the model that learns, by transformers: wherever torch runs
+    vllm = "vllm"  # an engine in the same process, given the learner's weights when they change: several times faster
 
 
 class Model(Protocol):
@@ -72,6 +83,8 @@ class Transformers:
     # also speeds up the vocabulary head under bfloat16. False: exact float32.
     tf32: bool = True
     device: str = "auto"  # auto: the GPU where there is one
+    sampler: SamplerKind = SamplerKind.transformers  # what samples: transformers, or vllm (faster)
+    vllm: VllmOptions = field(default_factory=VllmOptions)  # of that sampler
     attention: str = "sdpa"  # what transformers calls attn_implementation
     threads: int = 0  # CPU threads; 0 leaves torch's choice. Tiny models run fastest on 1
     sample_batch_tokens: int = 65_536  # rows x positions sampled at once
@@ -108,6 +121,8 @@ class Transformers:
         if folder is None:
             if self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
                 raise ValueError(f"model.path={self.path}: no such folder")
+            if self.sampler is SamplerKind.vllm:
+                self.vllm.check(device=self.device, config=None)
             return  # a hub id: whether it exists shows when it is loaded
         check_not_quantised(folder, path=self.path)
         if not (folder / "config.json").is_file():
@@ -116,19 +131,23 @@ class Transformers:
             raise ValueError(f"model.path={self.path} holds no weights (*.safetensors): save the model there first")
         check_supported(read_config(folder, path=self.path), path=self.path, attention=self.attention)
         check_weights_whole(folder, path=self.path)
+        if self.sampler is SamplerKind.vllm:
+            self.vllm.check(device=self.device, config=read_config(folder, path=self.path))
         if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
             raise ValueError(
                 f"model.path={self.path} holds no tokenizer: save the model's tokenizer beside its weights"
             )
 
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
+        if self.sampler is SamplerKind.vllm:
+            self.vllm.prepare_environment()
         import torch
         from transformers import AutoConfig, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
         from bench.models.loading import LoadReference
         from bench.models.logprobs import check_head
-        from bench.models.policy import TransformersPolicy
+        from bench.models.policy import TransformersPolicy, pad_id
         from bench.models.precision import allow_tf32
         from bench.models.renderer import make_renderer
         from bench.models.sampler import check_sampling
@@ -152,14 +171,40 @@ class Transformers:
         except OSError as error:
             raise ValueError(f"model.path={self.path} could not be loaded: {error}") from error
         check_head(model)
-        check_sampling(model)
         ends = stop_ids(getattr(model.generation_config, "eos_token_id", None), tokenizer)
+        renderer = make_renderer(tokenizer, self.template, stop_ids=ends)
+
+        def decode(ids: Sequence[int]) -> str:
+            return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+        if self.sampler is SamplerKind.vllm:
+            from bench.models.vllm_engine import VllmEngine
+
+            engine = VllmEngine(
+                source,
+                self.vllm,
+                revision=self.revision,
+                dtype=self.dtype.value,
+                device=device,
+                stop_ids=renderer.stop_ids,
+                decode=decode,
+            )
+        else:
+            check_sampling(model)
+            if device == "cuda":
+                _LOG.info("replies are sampled by transformers; model.sampler=vllm is several times faster on a GPU")
+            engine = TransformersEngine(
+                stop_ids=renderer.stop_ids,
+                pad_id=pad_id(tokenizer, renderer.stop_ids),
+                batch_tokens=self.sample_batch_tokens,
+                decode=decode,
+            )
         return TransformersPolicy(
             model,
             tokenizer,
-            make_renderer(tokenizer, self.template, stop_ids=ends),
+            renderer,
             load_base,
-            sample_batch_tokens=self.sample_batch_tokens,
+            engine,
             train_batch_tokens=self.train_batch_tokens,
             packing=self.packing,
             gradient_checkpointing=self.gradient_checkpointing,

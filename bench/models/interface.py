@@ -102,7 +102,7 @@ class Sampler(ConversationCheck, Protocol):
 
     @property
     def description(self) -> dict[str, str]:
-        """What a manifest says of how text becomes ids; complete once a conversation has been sampled."""
+        """What a manifest says of how replies are made: template, engine; complete once one has been sampled."""
         ...
 
     def prompt_ids(self, prompt: str) -> tuple[int, ...]:

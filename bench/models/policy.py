@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 
 from bench.episode import Completion, Request, SamplingParams, TrainingSample
 from bench.models.capacity import Reader
+from bench.models.engine import Engine
 from bench.models.interface import KLEstimator, NonFiniteGradientError, OnDone, OptimizerConfig, UpdateStats
 from bench.models.loading import LoadReference, keep_layer_inputs_only
 from bench.models.logprobs import TokenLogprobs, compute_logprobs
@@ -22,7 +23,6 @@ from bench.models.microbatches import kl_baselines, micro_batches
 from bench.models.packing import can_pack, packed
 from bench.models.precision import Masters
 from bench.models.renderer import Renderer
-from bench.models.sampler import generate
 from bench.models.update_stats import UpdateTotals, timed
 
 
@@ -38,8 +38,8 @@ class TransformersPolicy:
         tokenizer: PreTrainedTokenizerBase,
         template: Renderer,
         load_base: LoadReference,
+        engine: Engine,
         *,
-        sample_batch_tokens: int,
         train_batch_tokens: int,
         packing: bool = False,
         gradient_checkpointing: bool = False,
@@ -49,7 +49,7 @@ class TransformersPolicy:
         self.template = template
         self._load_base = load_base
         self._reference: PreTrainedModel | None = None
-        self._sample_batch_tokens = sample_batch_tokens
+        self.engine = engine
         self._train_batch_tokens = train_batch_tokens
         self._packing = packing and can_pack(model)
         self._gradient_checkpointing = gradient_checkpointing
@@ -58,7 +58,7 @@ class TransformersPolicy:
 
     @property
     def description(self) -> dict[str, str]:
-        return self.template.description
+        return {**self.template.description, **self.engine.description}
 
     def prompt_ids(self, prompt: str) -> tuple[int, ...]:
         return self.template.prompt_ids(prompt)
@@ -80,16 +80,7 @@ class TransformersPolicy:
         on_done: OnDone | None = None,
     ) -> list[Completion]:
         self.model.eval()
-        return generate(
-            self.model,
-            requests,
-            sampling,
-            stop_ids=self.template.stop_ids,
-            pad_id=self._pad_id,
-            batch_tokens=self._sample_batch_tokens,
-            decode=lambda ids: str(self.tokenizer.decode(list(ids), skip_special_tokens=True)),
-            on_done=on_done,
-        )
+        return self.engine.generate(self.model, requests, sampling, on_done)
 
     def begin(
         self,
@@ -141,6 +132,7 @@ class TransformersPolicy:
         """Add the gradient of the mean objective to the parameters' `.grad`; returns what `update` reports of it."""
         if not samples:
             raise ValueError("an update needs at least one sample")
+        self.engine.make_room()
         # Dropout and the like stay off: the policy that is scored is then the one that was sampled from.
         self.model.eval()
         if self._gradient_checkpointing:
@@ -224,19 +216,13 @@ class TransformersPolicy:
             self._masters = Masters(self.model)
         return self._masters
 
-    @property
-    def _pad_id(self) -> int:
-        """Pads are masked everywhere, so any id does where the tokenizer names none."""
-        pad = self.tokenizer.pad_token_id
-        return pad if isinstance(pad, int) else min(self.template.stop_ids)
-
     def _logprobs(self, batch: Sequence[TrainingSample], packed_attention: str | None) -> TokenLogprobs:
         needs_reference = any(any(sample.kl_coefs) for sample in batch)
         return compute_logprobs(
             self.model,
             self._base() if needs_reference else None,
             [sample.episode for sample in batch],
-            pad_id=self._pad_id,
+            pad_id=pad_id(self.tokenizer, self.template.stop_ids),
             estimator=self._kl_estimator,
             packed_attention=packed_attention,
         )
@@ -253,3 +239,9 @@ class TransformersPolicy:
         scored = [self._logprobs(batch, packed_attention) for batch in batches]
         found = [answered_for(each.kl_N, each.replies_N, self._kl_estimator) for each in scored]
         return kl_baselines(found, scored, batches)
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase, stop_ids: frozenset[int]) -> int:
+    """Pads are masked everywhere, so any id does where the tokenizer names none."""
+    named = tokenizer.pad_token_id
+    return named if isinstance(named, int) else min(stop_ids)

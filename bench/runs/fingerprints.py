@@ -33,6 +33,7 @@ FREE = (
     "model.threads",
     "model.timeout",
     "model.train_batch_tokens",
+    "model.vllm",
     "results",
     "task.path",
     "task.training.path",
