@@ -311,9 +311,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def overrides(results: Path, model: Path, *more: str) -> list[str]:
     where = [f"results={results}", "model=transformers", f"model.path={model}", "model.threads=1"]
-    quick = ["training=mini", "training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.group_size=2"]
-    quick += ["training.rl.checkpoint_every=1", "task.num_test=4", "model.max_tokens=12", "tracking=none"]
+    quick = ["training=mini", "task.num_test=4", "model.max_tokens=12", "tracking=none"]
     return [*where, *quick, "model.sampler=vllm", "model.vllm.eager=true", *more]
+
+
+STEPS = ["training.rl.num_steps=4", "training.rl.problems_per_step=2", "training.rl.group_size=2"]
+STEPS += ["training.rl.checkpoint_every=1"]
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -337,13 +340,13 @@ def test_a_training_that_is_killed_and_started_again_ends_with_the_weights_of_on
 ):
     """In float32 on one machine: the engine runs in the same process, so its schedule is that of the requests."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = python("bench/run.py", "method=score", *overrides(whole, folder))
+    done = python("bench/run.py", "method=score", *overrides(whole, folder, *STEPS))
     assert done.returncode == 0, done.stderr
     dies = "from tests.conduct_and_die import *; die_in('bench.models.policy', 'TransformersPolicy.update', at=3); "
-    dies += f"conduct(compose_plan({['method=score', *overrides(broken, folder)]}))"
+    dies += f"conduct(compose_plan({['method=score', *overrides(broken, folder, *STEPS)]}))"
     assert python("-c", dies).returncode == -signal.SIGKILL
     assert not (broken / "runs/score/mini_math/tiny/main/seed0/weights").exists()
-    assert python("bench/run.py", "method=score", *overrides(broken, folder)).returncode == 0
+    assert python("bench/run.py", "method=score", *overrides(broken, folder, *STEPS)).returncode == 0
     one, other = (find_runs(each)[0] for each in (whole, broken))
     weights = [(run.path / "weights" / "model.safetensors").read_bytes() for run in (one, other)]
     assert weights[0] == weights[1]
