@@ -1,16 +1,16 @@
-"""Run one experiment: train once, then evaluate what is missing. All of it in one process of its own."""
+"""Run one experiment: train once, then evaluate what is missing, on every task. All in one process of its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from typing import Any, cast
 
-from bench.evaluation import Evaluation, evaluate
-from bench.experiment import RunSpec, check_conversations, is_done
+from bench.evaluation import evaluate
+from bench.experiment import RunSpec, TaskEvaluation, check_conversations
 from bench.methods.interface import follow_up_turns
 from bench.metrics.episode_metrics import summarise
 from bench.models.interface import Policy, Sampler
@@ -30,27 +30,25 @@ from bench.training.work_left import WorkLeft
 
 def conduct(spec: RunSpec, tell: Callable[[Status], object] = str) -> None:
     """Train unless trained, evaluate what has not been evaluated; again, only fill holes. `tell` hears where."""
-    experiment, task = spec.experiment, spec.task
-    with (
-        Run.lock(spec.key, spec.results, spec.config) as run,
-        task.verifier(experiment.grading) as verifier,
-    ):
-        if spec.is_finished:
+    experiment = spec.experiment
+    with Run.lock(spec.key, spec.results, spec.config) as run, ExitStack() as verifiers:
+        missing = spec.missing
+        if not missing:
             return
-        rollouts = RolloutWorker(task, verifier, seed=experiment.seed)
-        missing = {
-            name: evaluation
-            for name, evaluation in experiment.evaluations.items()
-            if not is_done(run, name, evaluation)
+        rollouts = {  # by id(): tasks, whose configurations may change, have no hash
+            id(task): RolloutWorker(
+                task, verifiers.enter_context(task.verifier(experiment.grading)), seed=experiment.seed
+            )
+            for task in spec.tasks
         }
         run.tracker.listener = WorkLeft(
             experiment.training,
-            {name: each.num_samples * len(task.problems(each.split)) for name, each in missing.items()},
+            {each.folder: each.num_conversations for each in missing},
             trains=spec.trains and run.training is None,
             tell=tell,
         )
         run.tracker.phase("loading the model")
-        sampler = spec.model.build(task.canonical_id)
+        sampler = spec.model.build(spec.task.canonical_id)
         check_conversations(spec, sampler)
         contents = spec.model.contents()
         run.bind(_inputs(spec, contents))
@@ -60,11 +58,9 @@ def conduct(spec: RunSpec, tell: Callable[[Status], object] = str) -> None:
         with closing(run.tracker):
             if spec.trains:
                 run.tracker.phase("training")
-                _train(spec, cast(Policy, sampler), rollouts, run)
-            for name, evaluation in missing.items():
-                grading = dict(verifier.description)
-                table = _table(spec, evaluation, grader=grading["grader"], contents=contents)
-                _evaluate(spec, name, sampler, rollouts.without_usage(), run, table, grading, contents)
+                _train(spec, cast(Policy, sampler), rollouts[id(spec.task)], run)
+            for each in missing:
+                _evaluate(spec, each, sampler, rollouts[id(each.task)].without_usage(), run, contents)
 
 
 def _inputs(spec: RunSpec, contents: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,13 +69,17 @@ def _inputs(spec: RunSpec, contents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _training_problems(spec: RunSpec) -> dict[str, Any] | None:
-    return problem_contents(spec.task.problems("train")) if spec.trains else None
+    """Raises ValueError where a task that tests has one of them."""
+    if not spec.trains:
+        return None
+    for task in spec.tasks:
+        task.problems("train")
+    return problem_contents(spec.task.problems("train"))
 
 
-def _table(spec: RunSpec, evaluation: Evaluation, *, grader: str, contents: Mapping[str, Any]) -> dict[str, Any]:
+def _table(spec: RunSpec, asked: TaskEvaluation, *, grader: str, contents: Mapping[str, Any]) -> dict[str, Any]:
     """What all methods of a table must share."""
-    task = spec.task
-    problems = task.problems(evaluation.split)
+    task, problems = asked.task, asked.problems
     limits = asdict(spec.experiment.grading)
     return table_fingerprint(
         problems=problems,
@@ -87,7 +87,7 @@ def _table(spec: RunSpec, evaluation: Evaluation, *, grader: str, contents: Mapp
         correction=task.correction,
         stop=task.stop_strings,
         weights=_without_revision(contents),
-        evaluation=asdict(evaluation),
+        evaluation=asdict(asked.evaluation),
         grader={"grader": grader, **{key: limits[key] for key in limits if key not in ("workers", "allow_unsafe")}},
     )
 
@@ -114,29 +114,37 @@ def _train(spec: RunSpec, policy: Policy, rollouts: RolloutWorker, run: Run) -> 
 
 def _evaluate(
     spec: RunSpec,
-    name: str,
+    asked: TaskEvaluation,
     sampler: Sampler,
     rollouts: RolloutWorker,
     run: Run,
-    table: dict[str, Any],
-    grading: dict[str, Any],
     contents: Mapping[str, Any],
 ) -> None:
-    evaluation, training = spec.experiment.evaluations[name], run.training
+    task, training, grading = asked.task, run.training, dict(rollouts.verifier.description)
+    table = _table(spec, asked, grader=grading["grader"], contents=contents)
     row = row_fingerprint(
         spec.config,
-        turns=follow_up_turns(spec.method, spec.task, num_attempts=2),
+        turns=follow_up_turns(spec.method, task, num_attempts=2),
         training_problems=_training_problems(spec),
     )
     # Another batch size or device is no reason to begin again.
     made_from = {"trained": training and asdict(training), "table": table, "row": row, "config": claimed(spec.config)}
-    next_turn = partial(spec.method.next_turn, spec.task)
-    parts = evaluate(run, name, evaluation, rollouts, sampler, next_turn=next_turn, made_from=made_from)
-    frame = run.join_parts(name, parts)
+    parts = evaluate(
+        run,
+        asked.folder,
+        asked.evaluation,
+        rollouts,
+        sampler,
+        seed_key=f"evaluation/{asked.name}",
+        next_turn=partial(spec.method.next_turn, task),
+        made_from=made_from,
+    )
+    frame = run.join_parts(asked.folder, parts)
     manifest = Manifest(
-        evaluation=name,
-        evaluation_config=asdict(evaluation),
-        num_problems=len(spec.task.problems(evaluation.split)),
+        evaluation=asked.name,
+        evaluation_config=asdict(asked.evaluation),
+        task=dict(asked.task_config),
+        num_problems=len(asked.problems),
         num_rows=len(frame),
         table=table,
         row=row,
@@ -152,14 +160,16 @@ def _evaluate(
         start=parts.costs[0].start,
         end=utc_now(),
         model_revision=contents.get("revision"),
-        data_revisions=spec.task.revisions(),
+        data_revisions=spec.task.revisions() | task.revisions(),
         provenance=provenance(),
         training_sessions=sessions(run.folder / "sessions.jsonl"),
     )
     run.finish_evaluation(parts, manifest)
-    prefix = "eval" if name == "greedy" else f"eval_{name}"
+    prefix = "eval" if asked.folder == "greedy" else f"eval_{asked.folder}"
     run.tracker.summarise(
         {f"{prefix}/{metric}": value for metric, value in summarise(frame).items()},
         histograms={f"{prefix}/{column}": frame[column].tolist() for column in frame.filter(like="edit_")},
-        transcripts={f"{prefix}/transcripts": to_read(read_transcripts(run.folder / name / "transcripts.jsonl.gz"))},
+        transcripts={
+            f"{prefix}/transcripts": to_read(read_transcripts(run.folder / asked.folder / "transcripts.jsonl.gz"))
+        },
     )

@@ -38,20 +38,24 @@ class Evaluation:
 
 def evaluate(
     run: Run,
-    name: str,
+    folder: str,
     evaluation: Evaluation,
     rollouts: RolloutWorker,
     sampler: Sampler,
     *,
+    seed_key: str,
     next_turn: NextTurn,
     made_from: Mapping[str, Any],
 ) -> Parts:
-    """Sample what is not on disk yet, a part at a time; parts made from anything but `made_from` are deleted."""
+    """Sample what is not on disk yet, a part at a time; parts made from anything but `made_from` are deleted.
+
+    `folder` is the evaluation's, in the run's.
+    """
     problems = rollouts.task.problems(evaluation.split)
     prompts = {problem.id: rollouts.task.prompt(problem) for problem in problems}
     at_once = max(1, min(_PROBLEMS_AT_ONCE, _CONVERSATIONS_AT_ONCE // evaluation.num_samples))
-    progress = run.tracker.progress(name, total=len(problems), work=Work.evaluate)
-    parts = run.parts(name, {"at_once": at_once, **made_from})
+    progress = run.tracker.progress(folder, total=len(problems), work=Work.evaluate)
+    parts = run.parts(folder, {"at_once": at_once, **made_from})
     for first in range(0, len(problems), at_once):
         part = problems[first : first + at_once]
         if not parts.take_next():
@@ -63,7 +67,7 @@ def evaluate(
                 num_attempts=evaluation.num_attempts,
                 sampling=evaluation.sampling,
                 num_samples=evaluation.num_samples,
-                seed_key=f"evaluation/{name}",
+                seed_key=seed_key,
             )
             cost = PartCost(
                 start, time.monotonic() - began, counting.usage.sampled_tokens, counting.usage.prompt_tokens

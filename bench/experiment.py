@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.episode import Problem
 from bench.evaluation import Evaluation
 from bench.grading.verifier import Grading
 from bench.methods.interface import Method, follow_up_turns
 from bench.models.config import Model
 from bench.models.interface import ConversationCheck
+from bench.runs.fingerprints import claimed, differences
 from bench.runs.folder import Run, RunKey
 from bench.runs.tracking import Tracking
 from bench.tasks.interface import Task
@@ -44,16 +47,37 @@ class Experiment:
                 sampling.max_tokens = self.model.max_tokens
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvaluation:
+    """An evaluation of a run, and the task that it is on."""
+
+    name: str
+    folder: str  # in the run's (RunKey.evaluation_folder)
+    evaluation: Evaluation
+    task: Task
+    task_config: Mapping[str, Any]  # of `task`, plain, with its name and without what it trains on
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        return self.task.problems(self.evaluation.split)
+
+    @property
+    def num_conversations(self) -> int:
+        return self.evaluation.num_samples * len(self.problems)
+
+
 @dataclass(frozen=True, slots=True)
 class RunSpec:
     """An experiment with its name and its configuration as plain data: all that the process which runs it needs.
 
-    `config` lacks the values of the training that the method does not read.
+    Its task, where the method trains, is the one that it trains on; tasks that share that are tested in one run.
+    `config` lacks the values of the training that the method does not read, and what concerns a test alone.
     """
 
     key: RunKey
     experiment: Experiment
     config: Mapping[str, Any]
+    evaluations: Sequence[TaskEvaluation]
     ignored: Sequence[str] = field(default=())  # keys of the command line that the method does not read
 
     @property
@@ -81,6 +105,21 @@ class RunSpec:
     def trains(self) -> bool:
         return "training" in self.config
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether no training is left to do."""
+        return not self.trains or self._run.training is not None
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """Those that test, and the one that it trains on; each once."""
+        return list({id(task): task for task in (*(each.task for each in self.evaluations), self.task)}.values())
+
+    def rows(self, evaluation: str | None = None) -> Sequence[RunKey]:
+        """The run under the name of each task that tests it, by that evaluation or by any: its rows in the tables."""
+        tests = [each for each in self.evaluations if evaluation in (None, each.name)]
+        return list(dict.fromkeys(replace(self.key, task=each.task_config["name"]) for each in tests))
+
     def check(self) -> None:
         """Raise ValueError, with a hint, for all that can be seen to be wrong before anything heavy is loaded."""
         if self.trains and not self.model.trainable:
@@ -89,18 +128,22 @@ class RunSpec:
                 "model=transformers with model.path=<folder or hub id>"
             )
         self.model.check()
-        self.task.check()
-        made_for = getattr(self.model, "made_for", "")
-        if made_for and self.task.name != made_for:
-            command = f"python bench/run.py method={self.key.method} task={self.task.name}"
-            raise ValueError(
-                f"model={self.key.model} reads task={made_for} only: {command} model=transformers "
-                "model.path=<folder or hub id>"
-            )
-        if not self.experiment.evaluations:
+        for task in self.tasks:
+            task.check()
+            made_for = getattr(self.model, "made_for", "")
+            if made_for and task.name != made_for:
+                command = f"python bench/run.py method={self.key.method} task={task.name}"
+                raise ValueError(
+                    f"model={self.key.model} reads task={made_for} only: {command} model=transformers "
+                    "model.path=<folder or hub id>"
+                )
+            if self.trains and not task.downloads:
+                task.problems("train")
+        if not self.evaluations:
             raise ValueError("nothing would be measured: name at least one evaluation, as in evaluation=[greedy]")
         Run.check(self.key, self.results, self.config)
-        if not self.is_finished and (sampler := self.model.outline(self.task.canonical_id)) and not self.task.downloads:
+        downloads = any(task.downloads for task in self.tasks)
+        if not self.is_finished and (sampler := self.model.outline(self.task.canonical_id)) and not downloads:
             check_conversations(self, sampler)
 
     def budget_missed(self) -> str | None:
@@ -112,26 +155,67 @@ class RunSpec:
     @property
     def is_finished(self) -> bool:
         """Whether its folder already holds everything it asks for."""
-        run = Run(self.key, self.key.folder(self.results))
-        return all(is_done(run, name, evaluation) for name, evaluation in self.experiment.evaluations.items())
+        return not self.missing
+
+    @property
+    def missing(self) -> Sequence[TaskEvaluation]:
+        """What has not been evaluated. Raises ValueError where something was, with other settings."""
+        return [each for each in self.evaluations if not _is_done(self._run, each)]
 
     @property
     def failure_file(self) -> Path:
         """Where the traceback of a run that died lies, until it succeeds."""
         return self.key.folder(self.results) / "failure.txt"
 
+    @property
+    def _run(self) -> Run:
+        return Run(self.key, self.key.folder(self.results))
 
-def is_done(run: Run, name: str, evaluation: Evaluation) -> bool:
+
+def merged(one: RunSpec, other: RunSpec) -> RunSpec:
+    """Two specs of one key as one run with the evaluations of both.
+
+    Raises ValueError where anything else differs, or settings of an evaluation that both have.
+    """
+    ours, theirs = ({**each.config, "evaluations": {}} for each in (one, other))
+    differing = [key for key, *_ in differences(ours, theirs)]
+    evaluations = {each.folder: each for each in one.evaluations}
+    for each in other.evaluations:
+        known = evaluations.setdefault(each.folder, each)
+        differing += [key for key, *_ in differences(asdict(known.evaluation), asdict(each.evaluation), each.name)]
+        differing += [key for key, *_ in differences(known.task_config, each.task_config, "task")]
+    if differing:
+        raise ValueError(
+            f"{one.key} is requested twice in this sweep, with another {', '.join(dict.fromkeys(differing))}; give one "
+            "of them another variant=<name>"
+        )
+    config = {**one.config, "evaluations": {**other.config["evaluations"], **one.config["evaluations"]}}
+    return replace(one, config=config, evaluations=tuple(evaluations.values()))
+
+
+def _is_done(run: Run, asked: TaskEvaluation) -> bool:
     """Raises ValueError if an evaluation of that name was made with other settings."""
-    manifest = run.manifest(name)
+    manifest = run.manifest(asked.folder)
     if manifest is None:
         return False
-    if manifest.evaluation_config != asdict(evaluation):
+    made = _settings(asked.name, manifest.evaluation_config, manifest.task)
+    wanted = _settings(asked.name, asdict(asked.evaluation), asked.task_config)
+    if differing := list(differences(made, wanted)):
+        said = ", ".join(f"{key} {before} instead of {now}" for key, before, now in differing)
         raise ValueError(
-            f"{run.folder / name} was made with other settings ({manifest.evaluation_config}); give this evaluation "
-            "another name, or delete that folder"
+            f"{run.folder / asked.folder} was made with other settings ({said}); give this evaluation another name, or "
+            "delete that folder"
         )
     return True
+
+
+def _settings(name: str, evaluation: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides an evaluation's problems and conversations, beside the run. Its keys are the command line's."""
+    compared = claimed({"task": task})["task"]
+    if evaluation["split"] == "test":
+        compared["num_test"] = task.get("num_test")
+    # Through JSON, as the manifest has it.
+    return json.loads(json.dumps({"evaluations": {name: evaluation}, "task": compared}))
 
 
 def check_conversations(spec: RunSpec, sampler: ConversationCheck) -> None:
@@ -139,30 +223,31 @@ def check_conversations(spec: RunSpec, sampler: ConversationCheck) -> None:
 
     What the user says is judged by conversations whose replies are empty.
     """
-    task, training = spec.task, spec.experiment.training
+    training = spec.experiment.training
 
-    def check(prompts: Mapping[str, str], *, num_attempts: int, max_tokens: int, key: str) -> None:
+    def check(task: Task, problems: Sequence[Problem], *, num_attempts: int, max_tokens: int, key: str) -> None:
+        prompts = {problem.id: task.prompt(problem) for problem in problems}
         turns = follow_up_turns(spec.method, task, num_attempts=num_attempts)
         sampler.check_can_sample(prompts, follow_up_turns=[turn.text for turn in turns], max_tokens=max_tokens, key=key)
 
     if stages := spec.stages:
-        prompts = {problem.id: task.prompt(problem) for problem in task.problems("train")}
-        if training.rl.selection is Selection.best_dev:
-            prompts |= {problem.id: task.prompt(problem) for problem in task.problems("dev")}
+        splits = ("train", "dev") if training.rl.selection is Selection.best_dev else ("train",)
         groups = {"rl" if isinstance(stage, Reinforce) else "sft" for stage in stages}
         limits = {f"training.{group}.sampling.max_tokens": getattr(training, group).sampling for group in groups}
         key = max(limits, key=lambda key: limits[key].max_tokens)
         max_tokens = limits[key].max_tokens
         check(
-            prompts,
+            spec.task,
+            [problem for split in splits for problem in spec.task.problems(split)],
             num_attempts=max(stage.num_attempts for stage in stages),
             max_tokens=max_tokens,
             key="model.max_tokens" if max_tokens == spec.model.max_tokens else key,
         )
-    for name, evaluation in spec.experiment.evaluations.items():
+    for each in spec.evaluations:
         check(
-            {problem.id: task.prompt(problem) for problem in task.problems(evaluation.split)},
-            num_attempts=evaluation.num_attempts,
-            max_tokens=evaluation.sampling.max_tokens,
-            key=f"evaluations.{name}.sampling.max_tokens",
+            each.task,
+            each.problems,
+            num_attempts=each.evaluation.num_attempts,
+            max_tokens=each.evaluation.sampling.max_tokens,
+            key=f"evaluations.{each.name}.sampling.max_tokens",
         )

@@ -12,6 +12,7 @@ from bench.experiment import RunSpec
 from bench.launch.catalogue import plans_of
 from bench.models.config import Transformers
 from bench.models.download import download
+from bench.tasks.interface import training_task
 from bench.tasks.shared import Published
 
 _SWEEP = ("-m", "--multirun")
@@ -38,8 +39,8 @@ def fetched(spec: RunSpec) -> Iterator[str]:
         model.check()
         copy = download(model.hub_id, revision=model.revision)
         yield f"model  {model.hub_id}  revision {copy.revision}  {size(copy.num_bytes)}"
-    trains = spec.trains or any(each.split != "test" for each in spec.experiment.evaluations.values())
-    for task in (spec.experiment.task, getattr(spec.experiment.task, "training", None) if trains else None):
+    trains = spec.trains or any(each.evaluation.split != "test" for each in spec.evaluations)
+    for task in (*spec.tasks, *(training_task(task) for task in spec.tasks if trains)):
         if isinstance(task, Published) and task.downloads:
             rows = ", ".join(f"{len(records):,} {split}" for split, records in task.hub.splits.items())
             found = f"revision {task.hub.revision}" if task.hub.revision else "no revision"

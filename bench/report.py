@@ -43,6 +43,7 @@ from bench.reporting.terminal import (
     print_served_cost,
     print_table,
 )
+from bench.runs.finished import find_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,6 +89,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def write_report(options: argparse.Namespace) -> None:
     """Raises ValueError where there is nothing to report or it cannot be trusted."""
     evaluation, folder = options.evaluation, options.results / "reports" / options.evaluation
+    known = {name for run in find_runs(options.results) for name in run.begun_evaluations()}
+    if known and evaluation not in known:
+        raise ValueError(
+            f"no run under {options.results} has a {evaluation} evaluation; there are {', '.join(sorted(known))}"
+        )
     index = read_index(options.results, evaluation=evaluation)
     runs = completeness(options.results, evaluation=evaluation, unreadable=index.unreadable)
     if not runs:

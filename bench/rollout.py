@@ -124,11 +124,11 @@ class RolloutWorker:
         self.seed = seed
         self.usage = Usage()
         self.times = RolloutTimes()
-        self._verifier = verifier
+        self.verifier = verifier
 
     def without_usage(self) -> "RolloutWorker":
         """The same with a count of its own: for measuring while training, which is no part of its budget."""
-        return RolloutWorker(self.task, self._verifier, seed=self.seed)
+        return RolloutWorker(self.task, self.verifier, seed=self.seed)
 
     def rollout(
         self,
@@ -182,7 +182,7 @@ class RolloutWorker:
 
         def grade(index: int, completion: Completion) -> None:
             if conversations[index].asks_for == ATTEMPT and index not in verdicts:
-                verdicts[index] = self._verifier.submit(conversations[index].problem, completion.text)
+                verdicts[index] = self.verifier.submit(conversations[index].problem, completion.text)
 
         began = time.perf_counter()
         completions = sampler.generate(requests, sampling, on_done=grade)

@@ -16,13 +16,14 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from bench.experiment import RunSpec
+from bench.experiment import RunSpec, merged
 from bench.launch import key_help
 from bench.launch.announce import after_sweep, before_sweep
 from bench.launch.catalogue import plan_job, register
@@ -82,8 +83,8 @@ def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) ->
         return 2
     for note in _ignored(plans):
         print(f"note: {note}", file=sys.stderr)
-    todo = [place for place, plan in enumerate(plans) if not plan.is_finished]
-    unfinished = [plans[place] for place in todo]
+    todo = [(job, plan) for job, plan in zip(jobs, plans, strict=True) if not plan.is_finished]
+    unfinished = [plan for _, plan in todo]
     here = launcher.endswith("BasicLauncher")
     slots = slots_for(unfinished, jobs=plans[0].experiment.jobs) if here else None
     began = time.monotonic()
@@ -91,10 +92,10 @@ def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) ->
     if slots is not None:
         failures = [failure_of(plan) for plan in run_all(unfinished, slots)]
     else:
-        failures = launch([jobs[n] for n in todo], results=results) if todo else []
-    for evaluation in dict.fromkeys(name for plan in plans for name in plan.experiment.evaluations):
-        asked = [plan.key for plan in plans if evaluation in plan.experiment.evaluations]
-        print_main_table(results, asked, evaluation=evaluation)
+        failures = launch(todo, results=results) if todo else []
+    for evaluation in dict.fromkeys(each.name for plan in plans for each in plan.evaluations):
+        rows = [row for plan in plans for row in plan.rows(evaluation)]
+        print_main_table(results, rows, evaluation=evaluation)
     sys.stdout.flush()
     seconds = time.monotonic() - began
     print(*after_sweep(plans, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)
@@ -102,7 +103,11 @@ def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) ->
 
 
 def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[RunSpec], list[str], str]:
-    """The jobs of a command line that differ, the plan of each, why any is refused, and which launcher they name."""
+    """The jobs of a command line that differ, the plan of each, why any is refused, and which launcher they name.
+
+    Jobs of one run are one plan, which evaluates what any of them asks for: two tasks that share their training, two
+    evaluations, two names of one method.
+    """
     register()
     jobs: list[list[str]] = []
     plans: list[RunSpec] = []
@@ -117,15 +122,12 @@ def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], lis
                 plan.check()
                 if launcher.endswith("BasicLauncher"):
                     check_gpu(plan.experiment.model)
-                twins = [other for other in plans if other.key == plan.key]
-                if any(other.config == plan.config for other in twins):
-                    continue  # the same experiment by another name (SAME_TRAINING), or asked for twice
-                if twins:
-                    raise ValueError(
-                        f"{plan.key} is requested twice in this sweep; give one of them another variant=<name>"
-                    )
-                plans.append(plan)
-                jobs.append(job)
+                same = next((place for place, other in enumerate(plans) if other.key == plan.key), None)
+                if same is None:
+                    plans.append(plan)
+                    jobs.append(job)
+                else:
+                    plans[same] = merged(plans[same], plan)
             except ValueError as error:
                 reasons.setdefault(str(error), []).append(" ".join(job))
     return jobs, plans, _grouped(reasons), launcher
@@ -162,7 +164,9 @@ def _record(plans: Sequence[RunSpec], results: Path) -> None:
     """Leave word of what was planned, so that a report can say what is missing."""
     sweeps = results / "sweeps"
     runs = [
-        {name: getattr(plan.key, name) for name in ("method", "task", "model", "variant", "seed")} for plan in plans
+        asdict(row) | ({} if row == plan.key else {"trained_on": plan.key.task})
+        for plan in plans
+        for row in plan.rows()
     ]
     path = sweeps / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}.json"
     try:

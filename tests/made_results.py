@@ -20,6 +20,7 @@ CHANCES = {  # right at first; then, at each later attempt: fixed if wrong, brok
 PROBES = ("fixed_train", "fixed_validation", "self_generated_validation")
 MANIFEST = {  # what a test may leave out
     "evaluation_config": {"split": "test"},
+    "task": {"name": "mini_math"},
     "table": {"weights": {}},
     "row": {},
     "config": {},
@@ -69,11 +70,12 @@ def save_evaluation(
 
     `manifest` replaces values of `MANIFEST`.
     """
-    parts = run.parts(evaluation, {})
+    folder = run.key.evaluation_folder(evaluation, task=manifest.get("task", {}).get("name", run.key.task))
+    parts = run.parts(folder, {})
     num_attempts = max(len(episode.attempts) for episode in episodes)
     parts.write_next(episodes, prompts, PartCost("", seconds=0.0, sampled_tokens=0), num_attempts=num_attempts)
-    num_rows = len(run.join_parts(evaluation, parts))
-    values = {**MANIFEST, **manifest}
+    num_rows = len(run.join_parts(folder, parts))
+    values = {**MANIFEST, "task": {"name": run.key.task}, **manifest}
     run.finish_evaluation(
         parts, Manifest(evaluation=evaluation, num_problems=len(prompts), num_rows=num_rows, **values)
     )

@@ -431,7 +431,7 @@ MUTANTS = (
     Mutant(
         "measuring is charged to the training budget",
         "bench/rollout.py",
-        "return RolloutWorker(self.task, self._verifier, seed=self.seed)",
+        "return RolloutWorker(self.task, self.verifier, seed=self.seed)",
         "return self",
     ),
     Mutant(
@@ -539,8 +539,8 @@ MUTANTS = (
     Mutant(
         "training ignores the run's seed",
         "bench/conduct.py",
-        "rollouts = RolloutWorker(task, verifier, seed=experiment.seed)",
-        "rollouts = RolloutWorker(task, verifier, seed=0)",
+        "task.verifier(experiment.grading)), seed=experiment.seed",
+        "task.verifier(experiment.grading)), seed=0",
     ),
     Mutant(
         "a reply is not cut at its [DONE]",

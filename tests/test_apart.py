@@ -61,7 +61,7 @@ def test_a_result_folder_of_an_older_schema_is_left_out_by_name_and_the_others_a
     assert [each.seeds for each in index.results] == [[0]]
     ((key, why),) = index.unreadable.items()
     assert key.seed == 1
-    assert why == f"{path.parent} has schema version 1, this code reads 2: run again with another results=<folder>"
+    assert why == f"{path.parent} has schema version 1, this code reads 3: run again with another results=<folder>"
 
 
 def test_no_two_parts_share_a_name_however_many_there_are(tmp_path: Path):

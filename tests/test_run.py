@@ -126,7 +126,7 @@ def test_a_launchers_failed_job_is_named_and_ends_with_exit_code_1(tmp_path: Pat
 
 def test_a_launcher_gets_one_job_of_two_names_of_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     launched: list[list[str]] = []
-    monkeypatch.setattr(run, "launch", lambda jobs, *, results: launched.extend(jobs) or [])  # noqa: ARG005
+    monkeypatch.setattr(run, "launch", lambda jobs, *, results: launched.extend(job for job, _ in jobs) or [])  # noqa: ARG005
     monkeypatch.syspath_prepend(ROOT / "tests" / "launcher_plugin")
     importlib.import_module(
         "hydra_plugins.in_turn"

@@ -8,7 +8,6 @@ from bench.experiment import RunSpec
 from bench.launch.failures import BATCHES, ran_out_of_gpu
 from bench.launch.forecast import makespan, seconds_of_earlier, spoken
 from bench.launch.slots import Slots
-from bench.runs.folder import RunKey
 
 _MOST_NAMED = 4  # values of one kind that are named; more are counted
 
@@ -18,10 +17,9 @@ def before_sweep(
 ) -> list[str]:
     """What is planned, where it goes, how much of it at once, and how long it may take; `slots` of this machine."""
     results = specs[0].experiment.results
-    keys = [spec.key for spec in specs]
     finished = len(specs) - len(unfinished)
     before = f"; {finished} of {len(specs)} runs were finished before" if finished else ""
-    lines = [f"{_count(len(specs), 'run')} planned: {_what(keys)}{before}", f"results go to {results}/runs"]
+    lines = [f"{_count(len(specs), 'run')} planned: {_what(specs)}{before}", f"results go to {results}/runs"]
     if not unfinished:
         return lines
     lines += dict.fromkeys(f"note: {missed}" for spec in unfinished if (missed := spec.budget_missed()))
@@ -46,13 +44,12 @@ def after_sweep(specs: Sequence[RunSpec], failures: Sequence[str], *, seconds: f
         lines.append(f"try the failed ones again:    {command}")
     if done:
         option = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
-        evaluations = done[-1].experiment.evaluations
-        evaluation = "greedy" if "greedy" in evaluations else next(iter(evaluations))
-        report = "" if evaluation == "greedy" else f" --evaluation {evaluation}"
-        transcripts = done[-1].key.folder(results) / evaluation / "transcripts.jsonl.gz"
+        shown = next((each for each in done[-1].evaluations if each.name == "greedy"), done[-1].evaluations[0])
+        report = "" if shown.name == "greedy" else f" --evaluation {shown.name}"
+        transcripts = done[-1].key.folder(results) / shown.folder / "transcripts.jsonl.gz"
         lines.append(f"read the conversations:       zcat {shlex.quote(str(transcripts))} | head -n 1")
         lines.append(f"write tables and figures:     python bench/report.py --html{option}{report}")
-        lines.append(f"they will be in:              {results}/reports/{evaluation}")
+        lines.append(f"they will be in:              {results}/reports/{shown.name}")
     return lines
 
 
@@ -69,7 +66,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _what(keys: Sequence[RunKey]) -> str:
+def _what(specs: Sequence[RunSpec]) -> str:
+    keys = [spec.key for spec in specs]
     parts = []
     for name in ("method", "task", "model", "variant", "seed"):
         values = list(dict.fromkeys(str(getattr(key, name)) for key in keys))
@@ -77,6 +75,10 @@ def _what(keys: Sequence[RunKey]) -> str:
             continue
         shown = f": {', '.join(values)}" if len(values) <= _MOST_NAMED else ""
         parts.append(f"{name} {values[0]}" if len(values) == 1 else f"{len(values)} {name}s{shown}")
+    shared = {spec.key: [row.task for row in spec.rows()] for spec in specs if list(spec.rows()) != [spec.key]}
+    if shared:
+        tasks = dict.fromkeys(task for tested in shared.values() for task in tested)
+        parts.append(f"{_count(len(shared), 'training')} tested on {', '.join(tasks)}")
     return "; ".join(parts)
 
 

@@ -7,8 +7,8 @@ composed, before any work.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import bench.methods
 from bench.evaluation import Evaluation
-from bench.experiment import Experiment, RunSpec
+from bench.experiment import Experiment, RunSpec, TaskEvaluation
 from bench.launch.command_line import CONF, check_name, composed, jobs_of, one_line
 from bench.mini.tasks import MiniHumanEval, MiniMath, MiniMbpp
 from bench.models.config import Transformers
@@ -30,6 +30,7 @@ from bench.models.scripted import Scripted
 from bench.models.served import Served
 from bench.runs.folder import RunKey
 from bench.tasks.humaneval import HumanEval
+from bench.tasks.interface import training_task
 from bench.tasks.math import Math
 from bench.tasks.mbpp import Mbpp
 from bench.training.config import Training
@@ -89,16 +90,25 @@ def plan_of(config: DictConfig) -> RunSpec:
             )
     check_name("model.name", experiment.model.name)
     check_name("variant", experiment.variant)
+    trains_on = training_task(experiment.task)
+    read = values_read(experiment.method.stages, trains_on, experiment.training)
+    shares_training = bool(read) and trains_on is not experiment.task
     key = RunKey(
         method=SAME_TRAINING.get(requested, requested),
-        task=choices["task"],
+        task=trains_on.name if shares_training else choices["task"],
         model=experiment.model.name,
         variant=experiment.variant,
         seed=experiment.seed,
     )
+    evaluations = _evaluations(experiment, key, {**plain["task"], "name": choices["task"]})
+    num_test = {"num_test": plain["task"].get("num_test")}
+    plain["evaluations"] = {each.folder: plain["evaluations"][each.name] | num_test for each in evaluations}
+    if shares_training:
+        experiment = replace(experiment, task=trains_on)
+        plain["task"] = plain["task"]["training"]
+    plain["task"].pop("num_test", None)
     for group in ("method", "task", "model"):
         plain[group] = {"name": getattr(key, group), **{k: v for k, v in plain[group].items() if k != "name"}}
-    read = values_read(experiment.method.stages, experiment.task, experiment.training)
     if read:
         plain["training"] = only_read(plain["training"], read)
     else:
@@ -107,7 +117,21 @@ def plan_of(config: DictConfig) -> RunSpec:
     ignored = [
         key for key in written if key.startswith("training.") and not _reads(read, key.removeprefix("training."))
     ]
-    return RunSpec(key, experiment, plain, ignored)
+    return RunSpec(key, experiment, plain, evaluations, ignored)
+
+
+def _evaluations(experiment: Experiment, key: RunKey, task_config: Mapping[str, Any]) -> list[TaskEvaluation]:
+    """The experiment's, on its task as it was requested; `key` is the run's."""
+    return [
+        TaskEvaluation(
+            name=name,
+            folder=key.evaluation_folder(name, task=task_config["name"]),
+            evaluation=evaluation,
+            task=experiment.task,
+            task_config={name: value for name, value in task_config.items() if name != "training"},
+        )
+        for name, evaluation in experiment.evaluations.items()
+    ]
 
 
 def _reads(read: set[str], key: str) -> bool:

@@ -6,29 +6,30 @@ and recorded first, and a job that was refused or failed is counted as failed.
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bench.experiment import RunSpec
-from bench.launch.catalogue import plan_of
 from bench.launch.command_line import CONF
 from bench.launch.pool import run_all, slots_for
 
 
-def launch(jobs: Sequence[Sequence[str]], *, results: Path) -> list[str]:
-    """Run every job's overrides through the launcher that they name; what went wrong, a line each.
+def launch(jobs: Sequence[tuple[Sequence[str], RunSpec]], *, results: Path) -> list[str]:
+    """Run every spec as a job of the launcher that the overrides beside it name; what went wrong, a line each.
 
     Blocks until the launcher has finished. Its own logs go to `results`/sweeps/logs where it lets them be placed.
     """
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration("experiment", list(jobs[0]), RunMode.MULTIRUN)
+        config = loader.load_configuration("experiment", list(jobs[0][0]), RunMode.MULTIRUN)
         launcher = config.hydra.launcher
         folder = OmegaConf.to_container(launcher, resolve=False).get("submitit_folder")  # pyright: ignore
         if folder == "${hydra.sweep.dir}/.submitit/%j":
@@ -37,11 +38,13 @@ def launch(jobs: Sequence[Sequence[str]], *, results: Path) -> list[str]:
         try:
             context = HydraContext(config_loader=loader, callbacks=Callbacks())
             started = Plugins.instance().instantiate_launcher(
-                hydra_context=context, task_function=conduct_job, config=config
+                hydra_context=context,
+                task_function=partial(conduct_job, specs=[spec for _, spec in jobs]),
+                config=config,
             )
             # The master configuration holds what a launcher passes on to every job of its own accord.
             config.hydra.overrides.hydra = []
-            returned = started.launch([list(job) for job in jobs], initial_job_idx=0)
+            returned = started.launch([list(overrides) for overrides, _ in jobs], initial_job_idx=0)
         except Exception as error:  # a plugin may raise anything, and what it says is all that is known
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return [f"{launcher._target_.rpartition('.')[2]}: {said}; without hydra/launcher=... the sweep runs here"]
@@ -57,10 +60,14 @@ def check_cluster(launcher: str) -> None:
         )
 
 
-def conduct_job(config: DictConfig) -> str:
-    """In the job: run it now. Returns what went wrong, empty where nothing did."""
+def conduct_job(config: DictConfig, *, specs: Sequence[RunSpec]) -> str:  # noqa: ARG001  what Hydra passes
+    """In the job: run it now. Returns what went wrong, empty where nothing did.
+
+    `specs` are the whole sweep's, as planned: what is composed here again of the job's own overrides would lack the
+    evaluations that other jobs' add to its run.
+    """
+    spec = specs[HydraConfig.get().job.num]
     try:
-        spec = plan_of(config)
         spec.check()
     except ValueError as error:
         return str(error)

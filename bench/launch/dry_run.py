@@ -16,13 +16,15 @@ def dry_run(specs: Sequence[RunSpec]) -> Iterator[str]:
         seeds = list(group)
         yield ""
         yield f"{folder}/seed{{{','.join(str(spec.key.seed) for spec in seeds)}}}"
+        trained = " (done)" if seeds[0].trains and all(spec.is_trained for spec in seeds) else ""
         for stage in planned_stages(seeds[0].method.stages, seeds[0].task, seeds[0].experiment.training):
-            yield f"  {stage.name:12} {_of_stage(stage, seeds[0])}"
-        for name, evaluation in seeds[0].experiment.evaluations.items():
-            problems = "all" if seeds[0].task.downloads else f"{len(seeds[0].task.problems(evaluation.split)):,}"
+            yield f"  {stage.name:12} {_of_stage(stage, seeds[0])}{trained}"
+        for each in seeds[0].evaluations:
+            evaluation = each.evaluation
+            problems = "all" if each.task.downloads else f"{len(each.problems):,}"
             samples = f"{evaluation.num_samples} conversations each, " if evaluation.num_samples > 1 else ""
-            attempts = f"{evaluation.num_attempts} attempts"
-            yield f"  {name:12} evaluate   {problems} problems of the {evaluation.split} split, {samples}{attempts}"
+            of = f"{problems} problems of the {evaluation.split} split"
+            yield f"  {each.folder:12} evaluate   {of}, {samples}{evaluation.num_attempts} attempts"
 
 
 def _of_stage(stage: Stage, spec: RunSpec) -> str:

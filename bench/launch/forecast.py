@@ -58,7 +58,7 @@ class Forecast:
     clock: Callable[[], float] = time.monotonic
     _running: dict[RunKey, _Running] = field(default_factory=dict)
     _paces: dict[tuple[str, ...], _Paces] = field(default_factory=dict)  # by whom to judge by (`_tables`)
-    _to_evaluate: dict[str, int] = field(default_factory=dict)  # conversations by task, as runs have said
+    _to_evaluate: dict[Sequence[str], int] = field(default_factory=dict)  # conversations by `_tests`, as runs have said
     _startups: list[float] = field(default_factory=list)  # seconds before anything could be counted
     _endings: list[float] = field(default_factory=list)  # seconds after everything was counted
 
@@ -73,7 +73,7 @@ class Forecast:
         run.status, run.heard = status, now
         if before is None:
             self._startups.append(now - run.began)
-            self._to_evaluate[spec.key.task] = status.left.get(Work.evaluate, 0)
+            self._to_evaluate[_tests(spec)] = status.left.get(Work.evaluate, 0)
         # What passes between two phases (weights are saved, files written) belongs to the one that ends.
         elif (work := before.work) is not None:
             same = status.phase == before.phase
@@ -111,11 +111,11 @@ class Forecast:
     def _work(self, spec: RunSpec) -> Mapping[Work, int]:
         """Conversations of a run that has not begun. How many a hub's task evaluates is known once a run has begun."""
         task, training = spec.task, spec.experiment.training
-        work = Counter({Work.evaluate: self._to_evaluate.get(spec.key.task, 0)})
-        if not task.downloads:
-            each = spec.experiment.evaluations.values()
-            work[Work.evaluate] = sum(one.num_samples * len(task.problems(one.split)) for one in each)
-        for (kind, _), pieces in planned_work(planned_stages(spec.method.stages, task, training), training).items():
+        work = Counter({Work.evaluate: self._to_evaluate.get(_tests(spec), 0)})
+        if not any(each.task.downloads for each in spec.missing):
+            work[Work.evaluate] = sum(each.num_conversations for each in spec.missing)
+        stages = () if spec.is_trained else planned_stages(spec.method.stages, task, training)
+        for (kind, _), pieces in planned_work(stages, training).items():
             work[kind] += pieces
         return work
 
@@ -149,6 +149,11 @@ def _kinds(spec: RunSpec) -> list[tuple[str, ...]]:
     return [(key.task, key.model, f"{key.method}/{key.variant}"), (key.task, key.model)]
 
 
+def _tests(spec: RunSpec) -> Sequence[str]:
+    """Runs alike in this evaluate equally much."""
+    return (spec.key.task, *(each.folder for each in spec.missing))
+
+
 def _manifests(folders: Iterable[Path]) -> Iterator[tuple[Path, Manifest]]:
     """Folders with the manifest in each; one that is damaged, or another version's, is no reason to stop."""
     for folder in folders:
@@ -169,14 +174,18 @@ def _add_earlier(paces: _Paces, spec: RunSpec) -> None:
 
 
 def seconds_of_earlier(spec: RunSpec) -> float | None:
-    """What finished runs beside this one took: other seeds of the same configuration; None if there are none."""
-    found = []
+    """What finished runs beside this one took: other seeds of the same configuration; None if there are none.
+
+    Of what is left to do in this one.
+    """
+    found, missing = [], spec.missing
     wanted = json.loads(json.dumps(claimed(spec.config)))
     for run in spec.key.folder(spec.results).parent.glob("seed*"):
-        manifests = [each for _, each in _manifests(run / name for name in spec.experiment.evaluations)]
-        is_finished = len(manifests) == len(spec.experiment.evaluations)
+        manifests = [manifest for _, manifest in _manifests(run / each.folder for each in missing)]
+        is_finished = bool(missing) and len(manifests) == len(missing)
         if is_finished and {key for key, *_ in differences(claimed(manifests[0].config), wanted)} <= {"seed"}:
-            found.append(sum(each.seconds for each in manifests) + manifests[0].training_seconds)
+            training_seconds = 0.0 if spec.is_trained else manifests[0].training_seconds
+            found.append(sum(each.seconds for each in manifests) + training_seconds)
     return fmean(found) if found else None
 
 

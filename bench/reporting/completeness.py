@@ -35,8 +35,11 @@ def completeness(
 
     With `only`, as the runs of one sweep, those and no others.
     """
-    runs = find_runs(folder)
-    started = {run.key for run in runs}
+    runs, planned = find_runs(folder), planned_runs(folder)
+    folders = {run.run_key for run in runs}
+    # A run that is in training has not begun to be tested by anyone: its plan says by which tasks it will be.
+    started = {run.key for run in runs if run.begun_evaluations() or run.run_key not in planned.values()}
+    started |= {row for row, run_key in planned.items() if run_key in folders}
     done = {run.key for run in runs if evaluation in run.evaluations() and run.key not in unreadable}
     expected = set(only or ())
     if only is None:
@@ -44,7 +47,7 @@ def completeness(
         for key in started:
             seeds_in[setting_of(key)].add(key.seed)
         expected = {replace(key, seed=seed) for key in started for seed in seeds_in[setting_of(key)]}
-        expected |= planned_runs(folder)
+        expected |= set(planned)
     rows = []
     ordered = sorted(expected, key=lambda key: (setting_of(key).place, method_order(key.method), key.seed))
     for (setting, method), group in groupby(ordered, key=lambda key: (setting_of(key), key.method)):
@@ -61,12 +64,18 @@ def completeness(
     return rows
 
 
-def planned_runs(folder: Path) -> set[RunKey]:
-    """The runs of every sweep that bench/run.py has recorded. Raises ValueError where a record cannot be read."""
-    planned: set[RunKey] = set()
+def planned_runs(folder: Path) -> dict[RunKey, RunKey]:
+    """The rows of every sweep that bench/run.py has recorded, each with the key of its run, whose task trains it.
+
+    Raises ValueError where a record cannot be read.
+    """
+    planned: dict[RunKey, RunKey] = {}
     for path in sorted((folder / "sweeps").glob("*.json")):
         try:
-            planned |= {RunKey(**run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]}
+            for run in json.loads(path.read_text(encoding="utf-8"))["runs"]:
+                trained_on = run.pop("trained_on", run["task"])
+                row = RunKey(**run)
+                planned[row] = replace(row, task=trained_on)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no record of a sweep ({error!r}); delete it") from error
     return planned

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.reporting.index import MethodResult
+from bench.reporting.index import MethodResult, trainings
 from bench.reporting.panels import label_line_ends, panel_grid, styled
 from bench.reporting.style import BROKEN_COLOUR, FIRST_COLOUR, QUIET, SECOND_COLOUR
 from bench.runs.finished import log_of
@@ -38,6 +38,7 @@ MIN_LABELLED = 0.2  # part of the axis that a stage's name needs
 def training_curve(results: list[MethodResult], name: str) -> Figure | None:
     """One of `CURVES`; None where no method has logged it, as when nothing was trained."""
     series, title = CURVES[name]
+    results = trainings(results)
     logs = {id(result): [log for log in map(log_of, result.runs) if set(series) <= set(log)] for result in results}
     shown = [result for result in results if logs[id(result)]]
     if not shown:

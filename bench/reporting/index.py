@@ -140,6 +140,26 @@ def _joined(seeds: list[MethodResult]) -> MethodResult:
     return replace(first, runs=runs, manifests=manifests, episodes=episodes, estimates=estimates)
 
 
+def trainings(results: list[MethodResult]) -> list[MethodResult]:
+    """The results as what was trained: each run once, under the task that it trained on, whichever tasks test it."""
+    once, seen = [], set[Path]()
+    for result in sorted(results, key=lambda each: each.runs[0].trained_on != each.setting.task):
+        new = [place for place, run in enumerate(result.runs) if run.path not in seen]
+        seen.update(run.path for run in result.runs)
+        setting, trained_on = result.setting, result.runs[0].trained_on
+        if trained_on != setting.task:
+            setting = replace(setting, task=trained_on, problems="")
+        runs, manifests = ([values[place] for place in new] for values in (result.runs, result.manifests))
+        once += [replace(result, setting=setting, runs=tuple(runs), manifests=tuple(manifests))] if new else []
+    once.sort(key=lambda each: (each.setting.place, method_order(each.method)))
+    return [_same_training(list(group)) for _, group in groupby(once, key=lambda each: (each.setting, each.method))]
+
+
+def _same_training(parts: list[MethodResult]) -> MethodResult:
+    runs = tuple(run for part in parts for run in part.runs)
+    return replace(parts[0], runs=runs, manifests=tuple(each for part in parts for each in part.manifests))
+
+
 def setting_of(key: RunKey) -> Setting:
     return Setting(key.task, key.model, key.variant)
 

@@ -22,7 +22,7 @@ def regraded(result: MethodResult, *, grader: str) -> MethodResult:
     frames = []
     with AnswerVerifier(Grading(), grader=grader) as verifier:
         for run in result.runs:
-            folder = run.path / result.evaluation
+            folder = run.folder(result.evaluation)
             rows = list(read_transcripts(folder / "transcripts.jsonl.gz"))
             episodes = result.episodes_of(run.key.seed).copy()
             keys = list(zip(episodes["problem_id"], episodes["sample"], strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.metrics.bootstrap import Estimate, compare, estimate, mcnemar
 from bench.reporting.completeness import Completeness
-from bench.reporting.index import MethodResult, ResultsIndex, Setting, base_of, by_setting
+from bench.reporting.index import MethodResult, ResultsIndex, Setting, base_of, by_setting, trainings
 from bench.reporting.paper import PaperRow, PaperTable, paper_row, tables_beside
 from bench.reporting.recording_labels import recording_note
 from bench.reporting.style import METRIC_LABELS, METRICS, MINUS, NOT_PRINTED, show_number
@@ -236,7 +236,7 @@ def behaviour_table(results: list[MethodResult]) -> Table:
 def budget_table(results: list[MethodResult]) -> Table:
     """What each method was given to learn from; a fair comparison has equal rows among the trained methods."""
     rows = []
-    for each in results:
+    for each in trainings(results):
         usage = {key: fmean(manifest.usage[key] for manifest in each.manifests) for key in USAGE}
         if each.token_units != {"tokens"}:
             usage = {key: mean for key, mean in usage.items() if "tokens" not in key}

@@ -16,7 +16,7 @@ from bench.metrics.bootstrap import Estimate
 from bench.reporting.claims import FAILS, HOLDS
 from bench.reporting.completeness import Completeness, completeness
 from bench.reporting.cost import served_cost_table
-from bench.reporting.index import MethodResult, by_setting, read_index
+from bench.reporting.index import MethodResult, by_setting, read_index, trainings
 from bench.reporting.paper import PaperTable
 from bench.reporting.style import METRICS, show_number
 from bench.reporting.table import Column, Table, is_absent
@@ -69,7 +69,7 @@ def print_claims(table: Table, console: Console) -> None:
 
 def print_budget(results: list[MethodResult], console: Console) -> None:
     """What the methods cost, in each setting where any of them trained."""
-    for setting, group in by_setting(results):
+    for setting, group in by_setting(trainings(results)):
         table = budget_table(group)
         if any(row["updates"] > 0 for row in table.rows):
             columns = {key: column for key, column in table.columns.items() if key != "setting"}

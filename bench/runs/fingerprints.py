@@ -14,7 +14,7 @@ from typing import Any
 from bench.episode import Problem, Turn
 
 # What a configuration may change without changing what a run's folder holds. What stands at model.path and task.path is
-# compared by its contents, evaluations by their own settings.
+# compared by its contents, evaluations (and num_test) by their own settings.
 FREE = (
     "evaluations",
     "grading",
@@ -35,6 +35,7 @@ FREE = (
     "model.train_batch_tokens",
     "model.vllm",
     "results",
+    "task.num_test",
     "task.path",
     "task.training.path",
     "tracking",

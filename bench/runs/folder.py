@@ -9,6 +9,7 @@
       weights/ training.json     the trained weights and what they cost; training.json says they are complete
       state/                     what a resumed training needs
       <evaluation>/              episodes.parquet, transcripts.jsonl.gz, and manifest.json, written last
+      <task>.<evaluation>/       the same on another task that trains on the run's problems: HumanEval's, on MBPP's
 
 Whatever a crash must not tear is written by `bench.files`: aside, flushed to disk and renamed.
 """
@@ -52,6 +53,10 @@ class RunKey:
 
     def folder(self, results: Path) -> Path:
         return results / "runs" / self.method / self.task / self.model / self.variant / f"seed{self.seed}"
+
+    def evaluation_folder(self, evaluation: str, *, task: str) -> str:
+        """Its name in the run's folder. `task` is the run's own, or another that trains on the run's problems."""
+        return evaluation if task == self.task else f"{task}.{evaluation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +209,17 @@ class Run:
             if old.is_dir() and old.name != files:
                 shutil.rmtree(old)
 
-    def manifest(self, evaluation: str) -> Manifest | None:
+    def manifest(self, evaluation_folder: str) -> Manifest | None:
         """What a finished evaluation recorded; None if it has not finished."""
-        return read_manifest(self.folder / evaluation)
+        return read_manifest(self.folder / evaluation_folder)
 
-    def parts(self, evaluation: str, made_from: Mapping[str, Any]) -> Parts:
+    def parts(self, evaluation_folder: str, made_from: Mapping[str, Any]) -> Parts:
         """Where an evaluation that is under way collects its conversations; `made_from` says what they depend on."""
-        return Parts(self.folder / evaluation / "parts", made_from)
+        return Parts(self.folder / evaluation_folder / "parts", made_from)
 
-    def join_parts(self, evaluation: str, parts: Parts) -> pd.DataFrame:
+    def join_parts(self, evaluation_folder: str, parts: Parts) -> pd.DataFrame:
         """Write an evaluation's files; the rows without their answers, which are long."""
-        folder = self.folder / evaluation
+        folder = self.folder / evaluation_folder
         write_rows(folder / "episodes.parquet", parts.rows())
         frame = read_without_answers(folder / "episodes.parquet")
         write_file(folder / "transcripts.jsonl.gz", parts.transcripts())
@@ -222,7 +227,8 @@ class Run:
 
     def finish_evaluation(self, parts: Parts, manifest: Manifest) -> None:
         """To be called when the parts are joined: with the manifest the evaluation is finished."""
-        write_manifest(self.folder / manifest.evaluation, manifest)
+        folder = self.key.evaluation_folder(manifest.evaluation, task=manifest.task["name"])
+        write_manifest(self.folder / folder, manifest)
         parts.delete()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.files import write_file
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     evaluation: str
     evaluation_config: dict[str, Any]
+    task: dict[str, Any]  # configuration of the task that tests, with its name; `config` has the one of the run
     num_problems: int
     num_rows: int  # of episodes.parquet: problems times samples
     table: dict[str, Any]  # what all methods of a table share (bench.runs.fingerprints)
@@ -69,6 +70,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     version = record.get("schema_version")
     if not isinstance(version, int):
         raise ValueError(f"{path} is damaged (it has no schema_version); delete its folder and run again")
+    if version == 2:
+        record, version = _with_task(record, folder), SCHEMA_VERSION
     if version != SCHEMA_VERSION:
         hint = "update the code" if version > SCHEMA_VERSION else "run again with another results=<folder>"
         raise ValueError(f"{folder} has schema version {version}, this code reads {SCHEMA_VERSION}: {hint}")
@@ -76,3 +79,15 @@ def read_manifest(folder: Path) -> Manifest | None:
     if lacking:
         raise ValueError(f"{path} is damaged (it has no {lacking[0]}); delete its folder and run again")
     return Manifest(**{each.name: record[each.name] for each in fields(Manifest) if each.name in record})
+
+
+def _with_task(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A record of version 2, in which every run was tested on the task that named it, as one of version 3."""
+    config = dict(record.get("config", {}))
+    task = dict(config.get("task", {}))
+    if "training" in config and "training" in task:
+        raise ValueError(
+            f"{folder} has schema version 2, in which a run was named after the task that tests it and not after the "
+            "one that it trains on: run again with another results=<folder>"
+        )
+    return {**record, "task": {"name": "", **task}, "schema_version": SCHEMA_VERSION}

@@ -21,7 +21,10 @@ from bench.tasks.splits import check_disjoint, checked, statements
 
 @dataclass(kw_only=True)
 class HumanEvalPosed(Posed):
-    """What any task in HumanEval's form shares. Each problem is posed in the manner of its own data set."""
+    """What any task in HumanEval's form shares. Each problem is posed in the manner of its own data set.
+
+    `num_train` is for `training` to read (conf/task/), which then has the same problems as that task on its own.
+    """
 
     training: MbppPosed
 
@@ -36,7 +39,7 @@ class HumanEvalPosed(Posed):
             return self.capped(self.loaded, split)
         problems = self.training.problems(split)
         check_disjoint(statements(problems), statements(self.loaded), task="humaneval")
-        return self.capped(problems, split)
+        return problems
 
     def prompt(self, problem: Problem) -> str:
         if problem.id.startswith("mbpp/"):

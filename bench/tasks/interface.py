@@ -68,6 +68,11 @@ class Task(Protocol):
         ...
 
 
+def training_task(task: Task) -> Task:
+    """The task whose problems `task` trains on: itself, unless it has a field `training`, as HumanEval's MBPP."""
+    return getattr(task, "training", task)
+
+
 def require_split(split: str) -> None:
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")

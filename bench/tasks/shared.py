@@ -1,7 +1,7 @@
 """What the dataclasses of all tasks share: how a problem is posed, and where the problems of a data set come from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +37,10 @@ class Posed:
 
     def revisions(self) -> dict[str, str]:
         return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the problems that were read: another process reads its own, so that a plan on its way is small."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def capped(self, problems: Sequence[Problem], split: str) -> tuple[Problem, ...]:
         """As many of a split's problems as are used of it; the dev split is used whole."""

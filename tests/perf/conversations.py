@@ -130,7 +130,14 @@ def collection(trainer: Trainer) -> None:
 def evaluation(trainer: Trainer) -> None:
     run, requested = trainer.run, Evaluation(num_samples=SAMPLES_PER_PROBLEM, sampling=SAMPLING)
     parts = evaluate(
-        run, "sampled", requested, trainer.rollouts, trainer.policy, next_turn=trainer.next_turn, made_from={}
+        run,
+        "sampled",
+        requested,
+        trainer.rollouts,
+        trainer.policy,
+        seed_key="evaluation/sampled",
+        next_turn=trainer.next_turn,
+        made_from={},
     )
     summarise(run.join_parts("sampled", parts))
 
