@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -92,6 +93,10 @@ class Transformers:
     # Whether an update's conversations lie end to end, without padding; the same results but for rounding. Where the
     # attention is neither sdpa nor eager they are padded all the same.
     packing: bool = True
+    # Train low-rank adapters beside the linear layers rather than all weights (lora.py): 8 to 64 is usual, with a
+    # learning rate some ten times as high. None: all weights.
+    lora_rank: int | None = None
+    lora_alpha: float | None = None  # the adapters' products are scaled by alpha / rank; None: twice the rank
     gradient_checkpointing: bool = False  # a layer's insides are made again on the way back: slower, by a third
 
     def __post_init__(self) -> None:
@@ -99,6 +104,8 @@ class Transformers:
         for count in ("max_tokens", "sample_batch_tokens", "train_batch_tokens"):
             if getattr(self, count) < 1:
                 raise ValueError(f"model.{count} must be at least 1, not {getattr(self, count)}")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"model.lora_rank={self.lora_rank}: set 8, say, or null to train all weights")
 
     @property
     def uses_gpu(self) -> bool:
@@ -113,6 +120,8 @@ class Transformers:
                 f"model.device={self.device}: each experiment sees one GPU; say model.device={kind}, and "
                 f"CUDA_VISIBLE_DEVICES={index} before the command"
             )
+        if self.lora_rank is not None and find_spec("peft") is None:
+            raise ValueError("model.lora_rank needs peft: pip install -c constraints.txt -e '.[lora]'")
         folder = self._folder()
         if folder is not None and self.revision is not None:
             raise ValueError(
@@ -161,7 +170,13 @@ class Transformers:
             raise ValueError(_absent_gpu(device))
         source = str(self._folder() or self.path)
         load_base = LoadReference(
-            source, revision=self.revision, dtype=self.dtype.value, device=device, attention=self.attention
+            source,
+            revision=self.revision,
+            dtype=self.dtype.value,
+            device=device,
+            attention=self.attention,
+            lora_rank=self.lora_rank,
+            lora_alpha=self.lora_alpha,
         )
         try:
             config = AutoConfig.from_pretrained(source, revision=self.revision)

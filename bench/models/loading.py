@@ -4,16 +4,28 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from bench.models.lora import with_adapters
 from bench.models.precision import with_float32_head
 
 
 class LoadReference:
-    """Loads the base model's weights, each time anew."""
+    """Loads the base model's weights, each time anew; with adapters beside them, if it trains those."""
 
-    def __init__(self, path: str, *, revision: str | None = None, dtype: str, device: str, attention: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        dtype: str,
+        device: str,
+        attention: str,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+    ) -> None:
         self.path = path
         self._revision = revision
         self._dtype, self._device, self._attention = dtype, device, attention
+        self._lora_rank, self._lora_alpha = lora_rank, lora_alpha
 
     def __call__(self) -> PreTrainedModel:
         from transformers import AutoModelForCausalLM
@@ -25,6 +37,8 @@ class LoadReference:
             attn_implementation=self._attention,
         )
         model = with_float32_head(model)
+        if self._lora_rank is not None:
+            model = with_adapters(model, rank=self._lora_rank, alpha=self._lora_alpha)
         return model.to(device=torch.device(self._device)).eval()  # pyright: ignore[reportCallIssue]  a torch decorator hides the type
 
 

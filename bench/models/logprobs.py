@@ -6,6 +6,7 @@ Axes: B episodes, T positions, P tokens of all episodes, N sampled tokens of all
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from bench.episode import Episode
 from bench.models.interface import KLEstimator
+from bench.models.lora import without_adapters
 from bench.models.packing import Packing, hidden_states
 from bench.models.vocabulary import head, through_head
 
@@ -54,7 +56,8 @@ def compute_logprobs(
 ) -> TokenLogprobs:
     """Of every reply's tokens at temperature 1, end-of-turn included; prompts, bridges and pads have none.
 
-    With `packed_attention`, what `packing.packed` yields, there are no pads; without, rows are padded to one length.
+    A `reference` that is `model` itself means it without its adapters. With `packed_attention`, what `packing.packed`
+    yields, there are no pads; without, rows are padded to one length.
     """
     device = model.device
     where = [
@@ -77,7 +80,7 @@ def compute_logprobs(
     hidden_NH = layout.hidden(model)[at_N - 1]
     reference_NH = None
     if reference is not None:
-        with torch.no_grad():
+        with torch.no_grad(), without_adapters(model) if reference is model else nullcontext():
             reference_NH = layout.hidden(reference)[at_N - 1]
     logprobs_N, kl_N, entropy_N = through_head(
         model, reference, hidden_NH, reference_NH, targets_N, estimator=estimator

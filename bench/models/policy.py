@@ -18,6 +18,7 @@ from bench.models.engine import Engine
 from bench.models.interface import KLEstimator, NonFiniteGradientError, OnDone, OptimizerConfig, UpdateStats
 from bench.models.loading import LoadReference, keep_layer_inputs_only
 from bench.models.logprobs import TokenLogprobs, compute_logprobs
+from bench.models.lora import has_adapters, load_adapters
 from bench.models.loss import answered_for, surrogate
 from bench.models.microbatches import kl_baselines, micro_batches
 from bench.models.packing import can_pack, packed
@@ -184,12 +185,18 @@ class TransformersPolicy:
         self._optimizer = None
 
     def save(self, folder: Path) -> None:
-        self.model.save_pretrained(folder, state_dict=self._weights().state_dict())
+        if has_adapters(self.model):
+            self.model.save_pretrained(folder)  # the adapters alone, which transformers puts on their base
+        else:
+            self.model.save_pretrained(folder, state_dict=self._weights().state_dict())
         self.tokenizer.save_pretrained(folder)
 
     def restore(self, folder: Path) -> None:
         from transformers import AutoModelForCausalLM
 
+        if has_adapters(self.model):
+            self._weights().load(load_adapters(folder))
+            return
         saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         self._weights().load(dict(saved.named_parameters(remove_duplicate=False)))
 
@@ -228,6 +235,8 @@ class TransformersPolicy:
         )
 
     def _base(self) -> PreTrainedModel:
+        if has_adapters(self.model):
+            return self.model
         if self._reference is None:
             self._reference = self._load_base().eval().requires_grad_(requires_grad=False)
         return self._reference

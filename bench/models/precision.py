@@ -44,6 +44,8 @@ class Masters:
         self._rounded: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
         self._hooks: list[RemovableHandle] = []
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:  # the base beside adapters
+                continue
             if _is_wide(parameter):
                 self._named[name] = parameter
                 continue
