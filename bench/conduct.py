@@ -13,6 +13,7 @@ from bench.evaluation import evaluate
 from bench.experiment import RunSpec, TaskEvaluation, check_conversations
 from bench.methods.interface import follow_up_turns
 from bench.metrics.episode_metrics import summarise
+from bench.models.config import Transformers
 from bench.models.interface import Policy, Sampler
 from bench.rollout import RolloutWorker, Usage
 from bench.runs.fingerprints import claimed, problem_contents, row_fingerprint, table_fingerprint
@@ -48,6 +49,8 @@ def conduct(spec: RunSpec, tell: Callable[[Status], object] = str) -> None:
             tell=tell,
         )
         run.tracker.phase("loading the model")
+        if isinstance(spec.model, Transformers):
+            spec.model.check_memory(trains=spec.trains)
         sampler = spec.model.build(spec.task.canonical_id)
         check_conversations(spec, sampler)
         contents = spec.model.contents()

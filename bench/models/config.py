@@ -225,6 +225,24 @@ class Transformers:
             gradient_checkpointing=self.gradient_checkpointing,
         )
 
+    def check_memory(self, *, trains: bool) -> None:
+        """Raise ValueError, before weights are loaded, if this machine or its GPU cannot hold what the model takes."""
+        import torch
+        from transformers import AutoConfig
+
+        from bench.models import planning
+
+        try:
+            config = AutoConfig.from_pretrained(str(self._folder() or self.path), revision=self.revision).to_dict()
+        except (OSError, ValueError):
+            return  # `build` says what is wrong
+        on_gpu = self.device.startswith("cuda") or (self.device == "auto" and torch.cuda.is_available())
+        if self.device not in ("auto", "cpu", "cuda") or (on_gpu and not torch.cuda.is_available()):
+            return
+        memory = torch.cuda.get_device_properties(0).total_memory if on_gpu else planning.machine_memory()
+        device = "cuda" if on_gpu else "cpu"
+        planning.check_memory(self, config, trains=trains, device=device, memory=float(memory))
+
     def outline(self, canonical_id: Callable[[str | int], str]) -> ConversationCheck | None:  # noqa: ARG002  as for build
         folder = self._folder()
         if folder is None:

@@ -15,6 +15,8 @@ Decode = Callable[[Sequence[int]], str]  # ids to text, without special tokens
 class Engine(Protocol):
     """Samples from a model: the learner's, as its weights are when it is asked."""
 
+    push_seconds: float  # spent so far on copying weights, as part of `generate`
+
     @property
     def description(self) -> Mapping[str, str]:
         """What a manifest says of it: its version and its flags."""
@@ -47,6 +49,7 @@ class TransformersEngine:
     """Implements `Engine` with the learner's own model."""
 
     description: Mapping[str, str] = {"engine": "transformers"}
+    push_seconds = 0.0
 
     def __init__(self, *, stop_ids: frozenset[int], pad_id: int, batch_tokens: int, decode: Decode) -> None:
         self._stop_ids = stop_ids

@@ -134,7 +134,10 @@ class Sampler(ConversationCheck, Protocol):
 class Policy(Sampler, Protocol):
     """A sampler whose weights can move."""
 
-    push_seconds: float  # spent so far on giving weights to an engine that holds a copy of them
+    @property
+    def push_seconds(self) -> float:
+        """Spent so far on giving weights to an engine that holds a copy of them; part of the time of `generate`."""
+        ...
 
     def begin(
         self,

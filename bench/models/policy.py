@@ -31,7 +31,6 @@ class TransformersPolicy:
     """Implements `Policy`. `model` starts as the base; `load_base` gives it afresh, for resets and as KL reference."""
 
     token_unit = "tokens"
-    push_seconds = 0.0
 
     def __init__(
         self,
@@ -60,6 +59,10 @@ class TransformersPolicy:
     @property
     def description(self) -> dict[str, str]:
         return {**self.template.description, **self.engine.description}
+
+    @property
+    def push_seconds(self) -> float:
+        return self.engine.push_seconds
 
     def prompt_ids(self, prompt: str) -> tuple[int, ...]:
         return self.template.prompt_ids(prompt)

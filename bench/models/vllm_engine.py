@@ -4,6 +4,7 @@ vLLM refills its batch as replies end, and its prefix cache keeps what a second 
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import ref
@@ -55,6 +56,7 @@ class VllmEngine:
         self.weights = EngineWeights(self.llm, options.checked_within)
         self._pushed: tuple[Any, list[int]] | None = None  # the model whose weights the engine has, and their versions
         self._asleep = False
+        self.push_seconds = 0.0
         self._num_asked = 0
         self.prompt_tokens = 0  # of all requests
         self.cached_tokens = 0  # of them, those whose keys and values were in the prefix cache
@@ -115,7 +117,9 @@ class VllmEngine:
         """Push the weights if any of them was written to since the last push."""
         if not self._has_weights_of(model):
             self._pushed = None  # an engine that failed its check is not to be asked again
+            began = time.perf_counter()
             self.weights.push(model)
+            self.push_seconds += time.perf_counter() - began
             self._pushed = (ref(model), _versions(model))
 
     def _has_weights_of(self, model: PreTrainedModel) -> bool:

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 
 from bench.models.engine import StaleWeightsError
 from bench.models.logprobs import head
+from bench.models.lora import has_adapters, merged
 
 _PROBE_TOKENS = 64
 # Mean |difference| of the probe's log-probabilities, in nats. Another order of summation in float32 gives 1e-6 to 1e-4;
@@ -101,7 +102,12 @@ _CAUSES = (
 
 
 def pushed_tensors(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The weights that the learner scores with, by name in layer order, and the head's also where it is tied."""
+    """The weights that the learner scores with, by name in layer order, and the head's also where it is tied.
+
+    Adapters are merged into them, which below float32 rounds the sum once more than the learner does.
+    """
+    if has_adapters(model):
+        return dict(merged(model))
     named = {name: parameter.detach() for name, parameter in model.named_parameters()}
     output = model.get_output_embeddings()
     assert output is not None, "a causal LM has a vocabulary head"
