@@ -1,0 +1,161 @@
+"""What training asks of the model, under which settings and seeds, and what it tells whoever watches."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from bench.episode import Completion, Episode, Problem, Request, SamplingParams
+from bench.launch.catalogue import compose_plan
+from bench.models.interface import OnDone
+from bench.rollout import RolloutWorker
+from bench.runs.finished import find_runs, log_of
+from bench.runs.folder import Run
+from bench.status import Work
+from bench.training.advantages import per_attempt
+from bench.training.run_stages import run_stages
+from bench.training.stages import Imitate, Reinforce, Stage
+from bench.training.trainer import Trainer
+from tests.made_episodes import EqualsGold, Riddles, ask_again
+from tests.test_training_loops import Counting, run
+
+__all__ = ["run"]  # a fixture
+
+TRAIN = [Problem(f"train{number}", "?", "right") for number in range(4)]
+DEV = [Problem(f"dev{number}", "?", "right") for number in range(3)]
+OF_RL, OF_SFT = SamplingParams(max_tokens=11), SamplingParams(temperature=0.5, max_tokens=22)
+
+
+class Splits(Riddles):
+    def problems(self, split: str) -> tuple[Problem, ...]:
+        return tuple({"train": TRAIN, "dev": DEV}[split])
+
+
+class Asked(Counting):
+    """Right at every other request; keeps the settings of each."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _, request: "right" if request.seed % 2 else "wrong")
+        self.asked: list[tuple[Request, SamplingParams]] = []
+
+    def generate(
+        self, requests: Sequence[Request], sampling: SamplingParams, on_done: OnDone | None = None
+    ) -> list[Completion]:
+        self.asked += [(request, sampling) for request in requests]
+        return super().generate(requests, sampling, on_done)
+
+
+class Heard(list[tuple[str, int, int, Work | None]]):
+    """A listener."""
+
+    def __call__(self, phase: str, done: int, total: int, work: Work | None) -> None:
+        self.append((phase, done, total, work))
+
+    def expect(self, planned: Mapping[tuple[Work, str], int]) -> None:
+        self.planned = dict(planned)
+
+
+def trained(run: Run, stages: Sequence[Stage], *overrides: str, seed: int = 0) -> tuple[Asked, RolloutWorker]:
+    """Steps of two samples of two problems, batches of four, a checkpoint every two."""
+    sizes = ["training.rl.problems_per_step=2", "training.rl.group_size=2", "training.sft.batch_size=4"]
+    sizes += ["training.rl.checkpoint_every=2", "training.sft.probe_problems=2", "training.sft.probe_every=0"]
+    config = compose_plan(["method=score", "training=paper", *sizes, *overrides]).experiment.training
+    config.rl.sampling, config.sft.sampling = OF_RL, OF_SFT
+    policy, rollouts = Asked(), RolloutWorker(Splits(TRAIN), EqualsGold(), seed=seed)
+    run_stages(stages, Trainer(policy, rollouts, run, config, ask_again))
+    return policy, rollouts
+
+
+def reinforce(*, num_steps: int = 4, prefilled_fraction: float = 0.0, num_attempts: int = 2) -> Reinforce:
+    return Reinforce(
+        name="rl",
+        num_steps=num_steps,
+        reward=per_attempt(tuple),
+        kl_coefs=(0.0,),
+        prefilled_fraction=prefilled_fraction,
+        num_attempts=num_attempts,
+    )
+
+
+def every(episodes: Sequence[Episode], seed: int) -> Sequence[Episode]:  # noqa: ARG001  all are chosen
+    return episodes
+
+
+def imitate(*, probes: bool = False, name: str = "sft") -> Imitate:
+    return Imitate(
+        name=name, num_conversations=8, choose=every, advantages=lambda _: (0.0, 1.0), probes_corrections=probes
+    )
+
+
+def test_a_stage_of_reinforcement_tells_its_steps_and_one_of_imitation_its_conversations_and_then_its_updates(run: Run):
+    run.tracker.listener = heard = Heard()
+    trained(run, [reinforce(num_steps=3), imitate()], "training.rl.selection=last", "training.sft.num_epochs=1")
+    assert heard == [
+        *(("rl", done, 3, Work.step) for done in range(4)),
+        ("sft", 0, 8, Work.sample),
+        ("sft", 8, 8, Work.sample),
+        *(("sft", done, 2, Work.learn) for done in range(3)),
+    ]
+    assert heard.planned == {(Work.step, "rl"): 12, (Work.sample, "sft"): 8, (Work.learn, "sft"): 8}
+
+
+def test_every_kind_of_training_samples_under_its_own_settings_and_the_dev_split_greedily(run: Run):
+    policy, _ = trained(
+        run, [reinforce(), imitate(probes=True)], "training.rl.selection=best_dev", "training.sft.probe_every=1"
+    )
+    settings = Counter((request.problem_id[:-1], str(sampling)) for request, sampling in policy.asked)
+    greedy = SamplingParams(temperature=0, max_tokens=OF_RL.max_tokens)
+    assert {(kind, sampling) for kind, sampling in settings} == {
+        ("train", str(OF_RL)),
+        ("train", str(OF_SFT)),
+        ("dev", str(greedy)),
+        ("dev", str(OF_SFT)),  # the probe's
+    }
+    assert settings["train", str(OF_RL)] == 4 * 4 * 2  # steps, conversations, attempts
+    assert settings["dev", str(greedy)] == 2 * 3 * 2  # checkpoints, problems, attempts
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_no_two_replies_of_a_training_are_drawn_with_the_same_random_numbers(fraction: float, run: Run):
+    stages = [reinforce(prefilled_fraction=fraction), imitate(), imitate(name="again")]
+    policy, _ = trained(run, stages, "training.rl.selection=last")
+    assert len(policy.asked) > 60
+    assert max(Counter(request.seed for request, _ in policy.asked).values()) == 1
+
+
+def test_the_dev_split_is_asked_the_same_way_at_every_checkpoint(run: Run):
+    policy, _ = trained(run, [reinforce(num_steps=6)], "training.rl.selection=best_dev")
+    seeds = [request.seed for request, _ in policy.asked if request.problem_id.startswith("dev")]
+    assert len(seeds) == 3 * 6
+    assert seeds[:6] == seeds[6:12] == seeds[12:]
+
+
+def test_a_probe_asks_the_same_way_each_time_and_on_the_first_attempts_that_the_base_model_made(run: Run):
+    policy, rollouts = trained(run, [imitate(probes=True)], "training.sft.probe_every=1", "training.sft.num_epochs=1")
+    own, tries = rollouts.usage.sampled_attempts, Counter(request.seed for request, _ in policy.asked)
+    # The collection's 8 conversations; first attempts of 2 + 2 problems, of which the training problems' are those of
+    # the collection's first conversations; and before and after each of 2 updates: 2 + 2 second attempts, 2 + 2 own.
+    assert own == 8 * 2
+    assert len(policy.asked) == own + 4 + 3 * (2 + 2 + 2 * 2)
+    firsts = [request for request, _ in policy.asked if request.turn == 0]
+    collected = {(request.problem_id, request.seed) for request in firsts[4 : 4 + 8] if request.sample == 0}
+    assert {(request.problem_id, request.seed) for request in firsts[:2]} <= collected
+    # Second attempts on the dev split have one seed each, whoever made the first.
+    assert Counter(tries.values()) == {1: own - 2 + 2, 2: 2, 3: 2 + 2, 6: 2}
+
+
+@pytest.mark.parametrize("num_attempts", [1, 2, 3])
+def test_a_stage_trains_on_as_many_attempts_as_it_says(num_attempts: int, run: Run):
+    policy, rollouts = trained(run, [reinforce(num_steps=1, num_attempts=num_attempts)], "training.rl.selection=last")
+    assert {len(sample.episode.attempts) for _, samples in policy.updates for sample in samples} == {num_attempts}
+    assert rollouts.usage.sampled_attempts == 4 * num_attempts
+
+
+def test_the_mean_reward_that_a_checkpoint_is_judged_by_is_of_the_steps_since_the_one_before(run: Run, tmp_path: Path):
+    policy = trained(run, [reinforce(num_steps=4)], "training.rl.selection=best_reward")[0]
+    means = [sum(sum(sample.episode.rewards) for sample in samples) / len(samples) for _, samples in policy.updates]
+    (found,) = find_runs(tmp_path)
+    assert log_of(found)["selection/mean_reward"].dropna().tolist() == pytest.approx(
+        [(means[0] + means[1]) / 2, (means[2] + means[3]) / 2]
+    )
