@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -87,13 +88,12 @@ def exit_codes() -> dict[str, int | None]:
 
 
 def report(sample: list[str], codes: dict[str, int | None]) -> None:
-    known = equivalents()
     by_module: dict[str, Counter[str]] = {}
     for name in sample:
         code = codes[name]
         outcome = "not tried" if code is None else OUTCOMES.get(code, f"failed to run ({code})")
         file = name.rpartition(".")[0].replace(".", "/") + ".py"
-        if outcome not in ("killed", "timed out") and (file, *changed_lines(name)) in known:
+        if outcome not in ("killed", "timed out") and is_equivalent(file, *changed_lines(name)):
             outcome = "equivalent"
         elif outcome != "killed":
             print(f"{outcome}: {name}\n{diff_of(name)}")
@@ -120,10 +120,18 @@ def changed_lines(mutant: str) -> tuple[str, str]:
     return taken, put
 
 
-def equivalents() -> set[tuple[str, str, str]]:
-    """File, original and mutant."""
-    found = tomllib.loads(EQUIVALENTS.read_text(encoding="utf-8")).get("equivalent", [])
-    return {(each["file"], one_line(each["original"]), one_line(each["mutant"])) for each in found}
+def is_equivalent(file: str, original: str, mutant: str) -> bool:
+    """Whether it is listed, or lines differ in nothing but what a rule says is of no account."""
+    found = equivalents()
+    listed = {(each["file"], one_line(each["original"]), one_line(each["mutant"])) for each in found["mutant"]}
+    rules = [each["pattern"] for each in found["rule"]]
+    return (file, original, mutant) in listed or any(
+        re.sub(rule, "", original) == re.sub(rule, "", mutant) for rule in rules
+    )
+
+
+def equivalents() -> dict[str, list[dict[str, str]]]:
+    return tomllib.loads(EQUIVALENTS.read_text(encoding="utf-8"))
 
 
 def one_line(text: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from bench.models.config import Transformers
+from bench.models.supported import check_not_quantised
 from tests.tiny_model import save_tiny_model
 
 
@@ -28,6 +29,14 @@ def test_a_folder_of_a_gguf_file_is_refused_while_planning(tmp_path: Path):
     (tmp_path / "model-q4.gguf").write_bytes(b"GGUF")
     with pytest.raises(ValueError, match=r"GGUF file.*\*\.safetensors"):
         Transformers(path=str(tmp_path)).check()
+
+
+def test_a_gguf_file_beside_plain_weights_and_weights_of_another_kind_are_not_taken_for_quantised(tmp_path: Path):
+    plain, other = save_tiny_model(tmp_path / "plain"), save_tiny_model(tmp_path / "other")
+    (plain / "model-q4.gguf").write_bytes(b"GGUF")
+    (other / "model.safetensors").rename(other / "pytorch_model.bin")
+    for folder in (plain, other):
+        check_not_quantised(folder, path=str(folder))
 
 
 def test_a_soft_cap_that_the_attention_leaves_out_is_refused_and_eager_is_not(tmp_path: Path):

@@ -176,6 +176,12 @@ def test_a_contrast_weighs_its_terms_on_the_same_problems() -> None:
     assert (whole.difference.value, whole.p_value) == (pytest.approx(0), 1)
 
 
+def test_a_contrast_of_one_method_is_its_estimate() -> None:
+    episodes = pd.concat([from_counts(fixed=20, broken=5, both=100, neither=80, seed=seed) for seed in range(3)])
+    alone = contrast([(1.0, episodes)])
+    assert {name: found.difference for name, found in alone.items()} == estimate(episodes)
+
+
 def test_a_contrast_without_any_spread_is_bounded_by_the_weights_of_its_terms() -> None:
     never = from_counts(fixed=0, broken=0, both=0, neither=200)
     bound = 1 - 0.025 ** (1 / 200)

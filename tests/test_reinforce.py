@@ -115,10 +115,11 @@ class FailingUpdates:
 
 
 def test_an_update_without_a_finite_gradient_is_made_again_with_new_samples_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     updates = FailingUpdates(monkeypatch, failing={2, 3})
     conduct(scripted(tmp_path, "method=multi_turn_rl"))
+    assert caplog.text.count("multi_turn, step 2: update skipped, the gradient's norm is nan") == 2
     log = log_of(find_runs(tmp_path)[0])
     assert log["train/skipped"].tolist()[:3] == [0, 2, 0]
     assert log["step"].tolist() == list(range(1, len(log) + 1))

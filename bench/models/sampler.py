@@ -114,12 +114,6 @@ def check_sampling(model: PreTrainedModel) -> None:
         )
 
 
-def _own_logprobs(model: PreTrainedModel, prompt: Sequence[int], reply: Sequence[int]) -> torch.Tensor:
-    ids_1T = torch.tensor([[*prompt, *reply]], device=model.device)
-    logits_TV = model(input_ids=ids_1T, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
-    return logits_TV.log_softmax(-1).gather(1, ids_1T[0, len(prompt) :, None])[:, 0].cpu()
-
-
 def _completion(row: _Row, decode: Callable[[Sequence[int]], str]) -> Completion:
     return Completion(
         text=cut_after(decode(row.ids[:-1] if row.turn_ended else row.ids), row.stop),
