@@ -6,6 +6,7 @@ import ast
 import gzip
 import json
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,6 +76,15 @@ def test_episodes_come_back_from_a_file_equal_in_every_type_and_bit(
     assert read == written
     assert repr(read) == repr(written)  # tuples stay tuples, 1.0 no 1, −0.0 no 0.0, and a grade is a Grade
     assert len(gzip.decompress(path.read_bytes()).splitlines()) == len(written)
+
+
+def test_the_same_conversations_are_the_same_bytes_whenever_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for second in (1, 2):
+        monkeypatch.setattr(time, "time", lambda: 1e9 + second)  # noqa: B023  called at once
+        write_episodes(tmp_path / str(second), [episode((0, 1)), episode((1, 1))])
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_a_log_probability_that_is_no_number_stays_one(tmp_path: Path):

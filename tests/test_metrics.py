@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.episode import Grade
-from bench.metrics.bootstrap import compare, contrast, estimate, mcnemar
+from bench.metrics.bootstrap import NUM_RESAMPLES, compare, contrast, estimate, mcnemar
 from bench.metrics.episode_metrics import majority_accuracy, num_attempts, pass_at_k, summarise
 
 RIGHT, WRONG = Grade.CORRECT.value, Grade.WRONG.value
@@ -128,6 +128,29 @@ def test_the_interval_grows_with_the_spread_among_seeds() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * standard_error, rel=0.15)
 
 
+def test_of_four_seeds_three_are_drawn() -> None:
+    """One of four is right: all of 2 draws are with a chance of 1/16, of 3 with 1/64, which is below 2.5 %."""
+    found = estimate(pd.concat([frame([(RIGHT if seed == 3 else WRONG,)] * 5, seed=seed) for seed in range(4)]))
+    assert (found["accuracy@t1"].low, found["accuracy@t1"].high) == pytest.approx((0, 2 / 3))
+
+
+def test_an_interval_is_the_same_whenever_it_is_computed() -> None:
+    episodes = pd.concat(
+        [from_counts(fixed=5, broken=2, both=6 + seed, neither=7 - seed, seed=seed) for seed in range(3)]
+    )
+    assert estimate(episodes) == estimate(episodes)
+    assert compare(episodes, episodes) == compare(episodes, episodes)
+
+
+def test_lengths_that_are_all_equal_have_no_bound_to_be_near() -> None:
+    same = frame([(RIGHT,)] * 4).assign(tokens_1=7, grading_seconds_1=2.0)
+    for name, value in (("tokens@t1", 7), ("grading_seconds@t1", 2)):
+        found = estimate(same)[name]
+        assert (found.value, found.low, found.high) == (value, value, value)
+        difference = contrast([(1.0, same), (-0.5, same)])[name].difference
+        assert (difference.low, difference.high) == (value / 2, value / 2)
+
+
 def test_seeds_that_agree_say_no_more_than_one_of_them() -> None:
     counts = {"fixed": 30, "broken": 20, "both": 120, "neither": 80}
     one = estimate(from_counts(**counts))["delta"]
@@ -176,6 +199,23 @@ def test_a_contrast_weighs_its_terms_on_the_same_problems() -> None:
     assert (whole.difference.value, whole.p_value) == (pytest.approx(0), 1)
 
 
+def test_the_smallest_p_value_is_two_of_the_resamples_and_the_data_themselves() -> None:
+    always, never = frame([(RIGHT,)] * 5), frame([(WRONG,)] * 5)
+    for left, right in ((always, never), (never, always)):
+        assert compare(left, right)["accuracy@t1"].p_value == pytest.approx(2 / (1 + NUM_RESAMPLES))
+
+
+def test_methods_are_compared_in_the_metrics_that_both_have() -> None:
+    plain = frame([(RIGHT, WRONG), (WRONG, RIGHT)])
+    longer, shorter = plain.assign(tokens_1=[3, 4], truncated_2=[True, False]), plain.assign(truncated_2=[False, False])
+    common = set(estimate(plain)) | {"truncation_rate@t2"}
+    for left, right in ((longer, shorter), (shorter, longer)):
+        assert set(compare(left, right)) == common
+    found = compare(longer, shorter)
+    assert found["truncation_rate@t2"].difference.value == 0.5
+    assert found["accuracy@t1"].difference.value == 0
+
+
 def test_a_contrast_of_one_method_is_its_estimate() -> None:
     episodes = pd.concat([from_counts(fixed=20, broken=5, both=100, neither=80, seed=seed) for seed in range(3)])
     alone = contrast([(1.0, episodes)])
@@ -215,7 +255,9 @@ def test_pass_at_k_is_the_share_of_all_draws_that_hold_a_correct_sample(num_samp
     num_correct, k = data.draw(st.integers(0, num_samples)), data.draw(st.integers(1, num_samples))
     draws = list(combinations(range(num_samples), k))
     share = np.mean([min(draw) < num_correct for draw in draws])
-    assert pass_at_k(num_samples=num_samples, num_correct=num_correct, k=k) == pytest.approx(share)
+    found = pass_at_k(num_samples=num_samples, num_correct=num_correct, k=k)
+    assert found == pytest.approx(share)
+    assert type(found) is float
 
 
 @given(st.integers(2, 50), st.data())
