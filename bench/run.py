@@ -1,4 +1,4 @@
-"""The door for experiments.
+"""The command that runs experiments.
 
     python bench/run.py                                        the miniature: base, Pair-SFT and SCoRe on a CPU
     python bench/run.py -m method=score,pair_sft seed=0,1,2    a sweep
@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from bench.experiment import RunSpec, merged
 from bench.launch import key_help
 from bench.launch.announce import after_sweep, before_sweep
-from bench.launch.catalogue import plan_job, register
+from bench.launch.catalogue import register, spec_of_job
 from bench.launch.clusters import check_cluster, failure_of, launch
 from bench.launch.command_line import CONF, jobs_of
 from bench.launch.dry_run import dry_run
@@ -67,84 +67,84 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(overrides: list[str], *, multirun: bool, command: str, is_dry: bool) -> int:
     try:
-        jobs, plans, refused, launcher = _plan(overrides, multirun=multirun)
-        refused = refused or _read_by_none(plans)
+        jobs, specs, refused, launcher = _specs_of(overrides, multirun=multirun)
+        refused = refused or _read_by_none(specs)
         if not refused and is_dry:
-            print(*dry_run(plans), sep="\n")
+            print(*dry_run(specs), sep="\n")
             return 0
         if not refused:
-            results = Path(plans[0].experiment.results)
-            _record(plans, results)
+            results = Path(specs[0].experiment.results)
+            _record(specs, results)
     except ValueError as error:
         refused = [str(error)]
     if refused:
         for reason in refused:
             print(f"refused: {reason}", file=sys.stderr)
         return 2
-    for note in _ignored(plans):
+    for note in _ignored(specs):
         print(f"note: {note}", file=sys.stderr)
-    todo = [(job, plan) for job, plan in zip(jobs, plans, strict=True) if not plan.is_finished]
-    unfinished = [plan for _, plan in todo]
+    todo = [(job, spec) for job, spec in zip(jobs, specs, strict=True) if not spec.is_finished]
+    unfinished = [spec for _, spec in todo]
     here = launcher.endswith("BasicLauncher")
-    slots = slots_for(unfinished, jobs=plans[0].experiment.jobs) if here else None
+    slots = slots_for(unfinished, jobs=specs[0].experiment.jobs) if here else None
     began = time.monotonic()
-    print(*before_sweep(plans, unfinished, slots, launcher=launcher), sep="\n", file=sys.stderr, flush=True)
+    print(*before_sweep(specs, unfinished, slots, launcher=launcher), sep="\n", file=sys.stderr, flush=True)
     if slots is not None:
-        failures = [failure_of(plan) for plan in run_all(unfinished, slots)]
+        failures = [failure_of(spec) for spec in run_all(unfinished, slots)]
     else:
         failures = launch(todo, results=results) if todo else []
-    for evaluation in dict.fromkeys(each.name for plan in plans for each in plan.evaluations):
-        rows = [row for plan in plans for row in plan.rows(evaluation)]
+    for evaluation in dict.fromkeys(each.name for spec in specs for each in spec.evaluations):
+        rows = [row for spec in specs for row in spec.rows(evaluation)]
         print_main_table(results, rows, evaluation=evaluation)
     sys.stdout.flush()
     seconds = time.monotonic() - began
-    print(*after_sweep(plans, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)
+    print(*after_sweep(specs, failures, seconds=seconds, command=command), sep="\n", file=sys.stderr)
     return 1 if failures else 0
 
 
-def _plan(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[RunSpec], list[str], str]:
-    """The jobs of a command line that differ, the plan of each, why any is refused, and which launcher they name.
+def _specs_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], list[RunSpec], list[str], str]:
+    """The jobs of a command line that differ, the spec of each, why any is refused, and which launcher they name.
 
-    Jobs of one run are one plan, which evaluates what any of them asks for: two tasks that share their training, two
+    Jobs of one run are one spec, which evaluates what any of them asks for: two tasks that share their training, two
     evaluations, two names of one method.
     """
     register()
     jobs: list[list[str]] = []
-    plans: list[RunSpec] = []
+    specs: list[RunSpec] = []
     reasons: dict[str, list[str]] = {}
     launcher = "BasicLauncher"
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for job in jobs_of(overrides, multirun=multirun):
             try:
-                plan = plan_job(job)
+                spec = spec_of_job(job)
                 launcher = str(HydraConfig.get().launcher._target_)
                 check_cluster(launcher)
-                plan.check()
+                spec.check()
                 if launcher.endswith("BasicLauncher"):
-                    check_gpu(plan.experiment.model)
-                same = next((place for place, other in enumerate(plans) if other.key == plan.key), None)
+                    check_gpu(spec.experiment.model)
+                same = next((place for place, other in enumerate(specs) if other.key == spec.key), None)
                 if same is None:
-                    plans.append(plan)
+                    specs.append(spec)
                     jobs.append(job)
                 else:
-                    plans[same] = merged(plans[same], plan)
+                    specs[same] = merged(specs[same], spec)
             except ValueError as error:
                 reasons.setdefault(str(error), []).append(" ".join(job))
-    return jobs, plans, _grouped(reasons), launcher
+    return jobs, specs, _grouped(reasons), launcher
 
 
-def _read_by_none(plans: Sequence[RunSpec]) -> list[str]:
-    keys = set.intersection(*(set(plan.ignored) for plan in plans))
-    methods = ", ".join(dict.fromkeys(plan.key.method for plan in plans))
+def _read_by_none(specs: Sequence[RunSpec]) -> list[str]:
+    keys = set.intersection(*(set(spec.ignored) for spec in specs))
+    methods = ", ".join(dict.fromkeys(spec.key.method for spec in specs))
     return [f"{key} is read by no method of this sweep ({methods}): leave it out" for key in sorted(keys)]
 
 
-def _ignored(plans: Sequence[RunSpec]) -> list[str]:
+def _ignored(specs: Sequence[RunSpec]) -> list[str]:
     """A line for each key of the command line that some methods do not read."""
     methods: dict[str, dict[str, None]] = {}
-    for plan in plans:
-        for key in plan.ignored:
-            methods.setdefault(key, {})[plan.key.method] = None
+    for spec in specs:
+        for key in spec.ignored:
+            methods.setdefault(key, {})[spec.key.method] = None
     return [f"{key} is not read by {', '.join(names)}" for key, names in methods.items()]
 
 
@@ -160,13 +160,13 @@ def _grouped(reasons: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def _record(plans: Sequence[RunSpec], results: Path) -> None:
+def _record(specs: Sequence[RunSpec], results: Path) -> None:
     """Leave word of what was planned, so that a report can say what is missing."""
     sweeps = results / "sweeps"
     runs = [
-        asdict(row) | ({} if row == plan.key else {"trained_on": plan.key.task})
-        for plan in plans
-        for row in plan.rows()
+        asdict(row) | ({} if row == spec.key else {"trained_on": spec.key.task})
+        for spec in specs
+        for row in spec.rows()
     ]
     path = sweeps / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}.json"
     try:

@@ -18,7 +18,7 @@ import transformers.models.llama.modeling_llama  # noqa: F401  the miniature's
 import bench.evaluation as evaluation_module
 import bench.training.collection as collection_module
 from bench.conduct import conduct
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 
 SETTINGS = ["tracking=none", "task.num_train=40", "task.num_test=10", "training.sft.batch_size=4"]
 SETTINGS += ["training.sft.checkpoint_every=2", "training.sft.probe_every=3", "training.sft.probe_problems=4"]
@@ -32,7 +32,7 @@ def conduct_and_die(folder: str, method: str, module: str = "", attribute: str =
     evaluation_module._PROBLEMS_AT_ONCE = 3
     if module:
         die_in(module, attribute, at=call)
-    conduct(compose_plan([f"method={method}", f"results={folder}", *SETTINGS]))
+    conduct(compose_spec([f"method={method}", f"results={folder}", *SETTINGS]))
 
 
 def die_in(module: str, attribute: str, *, at: int) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.conduct import conduct
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.runs.finished import find_runs, log_of
 from bench.training.adaptive_kl import MAX_SCALE, AdaptiveKLCoef
 
@@ -52,7 +52,7 @@ def test_stage_1_is_trained_with_the_scaled_coefficient_and_stage_2_is_not(tmp_p
     weights = {}
     for adaptive in ("true", "false"):
         results = tmp_path / adaptive
-        conduct(compose_plan(["method=score", f"method.adaptive_beta2={adaptive}", f"results={results}", *QUICK]))
+        conduct(compose_spec(["method=score", f"method.adaptive_beta2={adaptive}", f"results={results}", *QUICK]))
         (run,) = find_runs(results)
         weights[adaptive] = (run.path / "weights" / "model.safetensors").read_bytes()
         log = log_of(run)

@@ -16,7 +16,7 @@ import torch
 
 from bench import run
 from bench.launch import catalogue
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.launch.command_line import CONF
 from bench.launch.failures import sentence
 from bench.models.config import Transformers
@@ -159,7 +159,7 @@ def test_what_cannot_run_is_refused_before_anything_does(
 def test_a_recording_that_cannot_be_played_is_refused_before_anything_runs(
     line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    first = compose_plan([]).experiment.task.problems("test")[0].id
+    first = compose_spec([]).experiment.task.problems("test")[0].id
     path = tmp_path / "recording.jsonl"
     path.write_text(f'{{"problem_id": "{first}", "attempts": ["a", "b"]}}\n{line}\n')
     assert said in refused(capsys, "model=replay", f"model.path={path}", f"results={tmp_path / 'r'}")
@@ -195,7 +195,7 @@ def test_a_damaged_model_is_refused_before_anything_runs(
     model = tmp_path / "model"
     shutil.copytree(tiny_model_folder, model)
     overrides = ["model=transformers", f"model.path={model}", "model.max_tokens=8", f"results={tmp_path / 'r'}"]
-    assert compose_plan(overrides).check() is None
+    assert compose_spec(overrides).check() is None
     damage(model)
     assert said in refused(capsys, *overrides)
 
@@ -239,8 +239,8 @@ def test_a_vllm_engine_that_cannot_run_is_refused(
 def test_a_folder_that_another_process_works_in_is_refused_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    plan = compose_plan([f"results={tmp_path}"])
-    with Run.lock(plan.key, tmp_path, plan.config):
+    spec = compose_spec([f"results={tmp_path}"])
+    with Run.lock(spec.key, tmp_path, spec.config):
         assert f"process {os.getpid()} on {socket.gethostname()} is working in " in refused(
             capsys, f"results={tmp_path}"
         )

@@ -9,7 +9,7 @@ import pytest
 
 from bench.episode import Problem, SamplingParams
 from bench.evaluation import Evaluation
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.methods.score import Baseline, Score
 from bench.methods.score_star_stage2 import ScoreStarStage2
 from bench.methods.star import Star, deal
@@ -19,7 +19,7 @@ from tests.made_episodes import Riddles
 
 @cache
 def paper() -> Training:
-    return compose_plan(["method=score", "training=paper", "model=scripted", "model.replies=[yes]"]).experiment.training
+    return compose_spec(["method=score", "training=paper", "model=scripted", "model.replies=[yes]"]).experiment.training
 
 
 def budget(*, num_steps: int = 10, problems_per_step: int = 4, group_size: int = 3, **of_training: Any) -> Training:

@@ -25,7 +25,7 @@ from bench.episode import (
     UnitTests,
     Verdict,
 )
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
 from bench.runs.folder import Run, RunKey
@@ -122,7 +122,7 @@ def collected(
     folder: Path, *, temperature: float = 1.0, num_samples: int = 2, task: Riddles | None = None
 ) -> Collection:
     with Run.lock(RunKey("method", "riddles", "scripted", "main", 0), folder, {}) as run:
-        config = compose_plan(["training=paper"]).experiment.training
+        config = compose_spec(["training=paper"]).experiment.training
         config.sft.sampling = SamplingParams(temperature=temperature, max_tokens=100)
         rollouts = RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0)
         stage = Imitate(

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from bench.episode import Attempt, Completion, Episode, Grade, Verdict
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.mini import math_world
 from bench.models.engine import TransformersEngine
 from bench.models.interface import KLEstimator
@@ -24,9 +24,9 @@ from examples import score_one_file as example
 from tests.conftest import ROOT
 
 FILE = ROOT / "examples" / "score_one_file.py"
-PLAN = compose_plan(["method=score", "model=mini", "tracking=none"])
-TRAINING = PLAN.experiment.training
-HARNESS_STAGES = dict(zip(example.STAGES, PLAN.method.stages(PLAN.task, TRAINING), strict=True))
+SPEC = compose_spec(["method=score", "model=mini", "tracking=none"])
+TRAINING = SPEC.experiment.training
+HARNESS_STAGES = dict(zip(example.STAGES, SPEC.method.stages(SPEC.task, TRAINING), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,9 @@ def test_the_examples_conversations_are_token_for_token_what_the_harness_would_p
     endings = set()
     for problem, episode in zip(problems, as_episodes(problems, attempts), strict=True):
         (first_start, first_stop), (second_start, _) = episode.spans
-        assert episode.token_ids[:first_start] == policy.prompt_ids(PLAN.task.prompt(problem))
+        assert episode.token_ids[:first_start] == policy.prompt_ids(SPEC.task.prompt(problem))
         turn_ended = episode.token_ids[first_stop - 1] == tokenizer.eos_token_id
-        bridge = policy.bridge(PLAN.task.correction, turn_ended=turn_ended)
+        bridge = policy.bridge(SPEC.task.correction, turn_ended=turn_ended)
         assert episode.token_ids[first_stop:second_start] == bridge
         endings.add(turn_ended)
     assert endings == {True, False}
@@ -122,7 +122,7 @@ def test_the_examples_conversations_are_token_for_token_what_the_harness_would_p
 def test_the_examples_grades_are_the_harnesss(tokenizer):
     model = AutoModelForCausalLM.from_pretrained(example.CHECKPOINT)
     problems, attempts = sampled(model, tokenizer)
-    with PLAN.task.verifier(PLAN.experiment.grading) as verifier:
+    with SPEC.task.verifier(SPEC.experiment.grading) as verifier:
         for attempt in attempts:
             texts = [
                 tokenizer.decode(ids_T[mask_T == 1], skip_special_tokens=True)

@@ -12,7 +12,7 @@ import bench.files as files_module
 from bench.conduct import conduct
 from bench.episode import Problem
 from bench.experiment import RunSpec
-from bench.launch.catalogue import CONF, compose_plan
+from bench.launch.catalogue import CONF, compose_spec
 from bench.metrics.episode_metrics import summarise
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, load_episodes, log_of
@@ -32,14 +32,14 @@ QUICK += ["training.sft.samples_per_problem=4", "training.sft.batch_size=8", "ta
 
 
 def scripted(tmp_path: Path, *overrides: str, task: str = "mini_math") -> RunSpec:
-    """A plan whose model gives golds of some problems as answers, so that it is right now and then."""
+    """A spec whose model gives golds of some problems as answers, so that it is right now and then."""
     asked = [f"task={task}", f"results={tmp_path}", "model=scripted", *QUICK, *overrides]
-    plan = compose_plan(asked)
-    problems = [*plan.experiment.task.problems("test"), *plan.experiment.task.problems("train")[:12]]
+    spec = compose_spec(asked)
+    problems = [*spec.experiment.task.problems("test"), *spec.experiment.task.problems("train")[:12]]
     golds = dict.fromkeys(problem.gold for problem in problems)
     form = ANSWER if task == "mini_math" else "```python\n{}\n```"
-    plan.experiment.model.replies = [form.format(gold) for gold in list(golds)[:4]]
-    return plan
+    spec.experiment.model.replies = [form.format(gold) for gold in list(golds)[:4]]
+    return spec
 
 
 @pytest.mark.parametrize("method", sorted(path.stem for path in (CONF / "method").glob("*.yaml")))
@@ -64,11 +64,11 @@ def test_every_task_runs_end_to_end(task: str, tmp_path: Path):
 
 
 def test_a_finished_run_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    plan = scripted(tmp_path, "method=score")
-    conduct(plan)
-    monkeypatch.setattr(type(plan.experiment.model), "build", lambda *_: pytest.fail("the model was built again"))
-    assert plan.is_finished
-    conduct(plan)
+    spec = scripted(tmp_path, "method=score")
+    conduct(spec)
+    monkeypatch.setattr(type(spec.experiment.model), "build", lambda *_: pytest.fail("the model was built again"))
+    assert spec.is_finished
+    conduct(spec)
 
 
 def test_an_evaluation_added_later_samples_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -89,20 +89,20 @@ def test_an_evaluation_made_with_other_settings_is_refused(tmp_path: Path):
 def test_a_method_that_trains_is_refused_on_recorded_attempts(tmp_path: Path):
     recording = tmp_path / "recording.jsonl"
     recording.write_text('{"problem_id": "one", "attempts": ["a", "b"]}\n')
-    plan = compose_plan(["method=score", "model=replay", f"model.path={recording}", f"results={tmp_path}"])
+    spec = compose_spec(["method=score", "model=replay", f"model.path={recording}", f"results={tmp_path}"])
     with pytest.raises(ValueError, match="use method=base"):
-        plan.check()
+        spec.check()
 
 
 def test_the_miniatures_model_is_refused_on_real_mathematics(tmp_path: Path):
     problems = tmp_path / "problems.jsonl"
     row = {"problem": "Convert (0, 3) to polar coordinates, please.", "answer": "3", "unique_id": "test/x/1.json"}
     problems.write_text(json.dumps({**row, "solution": "", "subject": "Algebra", "level": 1}) + "\n")
-    plan = compose_plan(
+    spec = compose_spec(
         ["task=math", "task.source=local", f"task.path={problems}", f"results={tmp_path}", "tracking=none"]
     )
     with pytest.raises(ValueError, match="reads task=mini_math only"):
-        conduct(plan)
+        conduct(spec)
 
 
 class Killed(BaseException):
@@ -177,7 +177,7 @@ def trained_by(folder: Path, model: Path, *overrides: str) -> RunSpec:
         "training=mini",
     ]
     where = [f"results={folder}", "model=transformers", f"model.path={model}", "model.threads=1", "model.device=cpu"]
-    return compose_plan(["method=score", *where, *quick, *overrides])
+    return compose_spec(["method=score", *where, *quick, *overrides])
 
 
 @pytest.mark.parametrize(
@@ -267,22 +267,22 @@ def set_dev(task: Task, dev: tuple[Problem, ...]) -> None:
 
 def test_the_dev_split_may_decide_instead_and_costs_nothing_of_the_budget(tmp_path: Path, tiny_model_folder: Path):
     asked = ["training.stage1_fraction=0", "training.rl.selection=best_dev", "training.rl.num_steps=6"]
-    plan = trained_by(tmp_path, tiny_model_folder, *asked)
-    set_dev(plan.task, plan.task.problems("train")[:3])
-    conduct(plan)
+    spec = trained_by(tmp_path, tiny_model_folder, *asked)
+    set_dev(spec.task, spec.task.problems("train")[:3])
+    conduct(spec)
     (run,) = find_runs(tmp_path)
     log = log_of(run)
     assert list(log.loc[log["selection/dev_accuracy"].notna(), "step"]) == [2, 4, 6]
-    assert run.manifest("greedy").usage["sampled_episodes"] == 6 * 2 * plan.experiment.training.rl.group_size
+    assert run.manifest("greedy").usage["sampled_episodes"] == 6 * 2 * spec.experiment.training.rl.group_size
 
 
 def test_a_checkpoint_chosen_on_a_dev_split_that_is_not_there_is_refused_before_training(
     tmp_path: Path, tiny_model_folder: Path
 ):
-    plan = trained_by(tmp_path, tiny_model_folder, "training.rl.selection=best_dev")
-    set_dev(plan.task, ())
+    spec = trained_by(tmp_path, tiny_model_folder, "training.rl.selection=best_dev")
+    set_dev(spec.task, ())
     with pytest.raises(ValueError, match=r"there are no dev problems: set task.num_dev"):
-        conduct(plan)
+        conduct(spec)
     assert not (find_runs(tmp_path)[0].path / "train.jsonl").exists()
 
 
@@ -293,7 +293,7 @@ def test_probing_pair_sft_through_the_epoch_changes_neither_its_weights_nor_its_
         results = tmp_path / str(every)
         asked = [f"method={method}", f"training.sft.probe_every={every}", "training.sft.probe_problems=5"]
         asked += ["training.sft.samples_per_problem=1", "task.num_train=40", "task.num_test=2", "tracking=none"]
-        conduct(compose_plan([*asked, "training.sft.batch_size=2", f"results={results}"]))
+        conduct(compose_spec([*asked, "training.sft.batch_size=2", f"results={results}"]))
         (run,) = find_runs(results)
         weights.append((run.path / "weights" / "model.safetensors").read_bytes())
         budgets.append(run.manifest("greedy").usage)
@@ -313,9 +313,9 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     asked = ["method=pair_sft", "training.sft.samples_per_problem=1", "task.num_train=20", "task.num_test=2"]
-    plan = compose_plan([*asked, "training.sft.probe_problems=5", "tracking=none", f"results={tmp_path}"])
-    set_dev(plan.task, ())
-    conduct(plan)
+    spec = compose_spec([*asked, "training.sft.probe_problems=5", "tracking=none", f"results={tmp_path}"])
+    set_dev(spec.task, ())
+    conduct(spec)
     assert "set task.num_dev to hold some out of training" in caplog.text
     probed = [column for column in map(str, log_of(find_runs(tmp_path)[0])) if column.startswith("probe/")]
     assert probed == ["probe/fixed_train"]
@@ -334,15 +334,15 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
 )
 def test_values_that_would_make_the_gradient_wrong_are_refused_when_composed(override: str, told: str):
     with pytest.raises(Exception, match=told):
-        compose_plan(["method=score", override])
+        compose_spec(["method=score", override])
 
 
 def test_composing_twice_gives_the_same_plan():
-    assert compose_plan(["method=score"]).config == compose_plan(["method=score"]).config
+    assert compose_spec(["method=score"]).config == compose_spec(["method=score"]).config
 
 
 def test_an_instruction_that_the_model_cannot_read_is_refused_before_training(tmp_path: Path):
     quick = ["task.num_test=2", "tracking=none", f"results={tmp_path}"]
     with pytest.raises(ValueError, match="has no tokens for 'Try harder"):
-        conduct(compose_plan(["method=self_refine", "method.critique=Try harder.", *quick]))
-    conduct(compose_plan(["method=self_refine", "variant=readable", *quick]))
+        conduct(compose_spec(["method=self_refine", "method.critique=Try harder.", *quick]))
+    conduct(compose_spec(["method=self_refine", "variant=readable", *quick]))

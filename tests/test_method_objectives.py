@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench.episode import Episode, TrainingSample
-from bench.launch.catalogue import CONF, compose_plan
+from bench.launch.catalogue import CONF, compose_spec
 from bench.models.interface import KLEstimator
 from bench.training.advantages import per_attempt
 from bench.training.imitate import imitation_sample
@@ -51,7 +51,7 @@ def shaped(row: Sequence[float]) -> float:
 
 def stages_of(method: str, *overrides: str) -> list[Stage]:
     """What the method trains, at the paper's scale."""
-    spec = compose_plan([f"method={method}", "training=paper", *overrides])
+    spec = compose_spec([f"method={method}", "training=paper", *overrides])
     return [stage for stage in spec.stages if not isinstance(stage, Reinforce) or stage.num_steps]
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import cast
 
 from bench.episode import ATTEMPT, Attempt, Dialogue, Episode, Request, Turn
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.methods.interface import Method
 from bench.runs.folder import Run
 from bench.tasks.interface import Task
@@ -44,7 +44,7 @@ def test_a_method_may_revise_only_where_it_judged_itself_wrong_and_be_rewarded_f
         return "wrong" if request.turn == 1 and request.sample else "right"
 
     policy, method, task = Counting(answer), Verify(), cast(Task, Riddles(PROBLEMS))
-    config = compose_plan(["training=paper", "training.rl.num_steps=1"]).experiment.training
+    config = compose_spec(["training=paper", "training.rl.num_steps=1"]).experiment.training
     trained(run, policy, method.stages(task, config), next_turn=partial(method.next_turn, task))
     ((_, samples),) = policy.updates
     kept, revised = samples[:2]

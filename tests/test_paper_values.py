@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.episode import Problem
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.methods.star import deal
 from bench.training.collection import samples_of
 
@@ -18,7 +18,7 @@ def table5(shared_data: Path) -> dict:
 
 @pytest.mark.parametrize(("task", "column"), [("math", "math"), ("mbpp", "mbpp"), ("humaneval", "mbpp")])
 def test_the_values_of_table_5_are_what_score_trains_with(task: str, column: str, table5: dict):
-    spec = compose_plan(["method=score", f"task={task}", "model=transformers", "model.path=some/model"])
+    spec = compose_spec(["method=score", f"task={task}", "model=transformers", "model.path=some/model"])
     training, printed = spec.experiment.training, table5[column]
     rl = training.rl
     assert rl.optimizer.learning_rate == printed["lr"]
@@ -31,7 +31,7 @@ def test_the_values_of_table_5_are_what_score_trains_with(task: str, column: str
 @pytest.mark.parametrize("model", [["model=mini"], ["model=transformers", "model.path=some/model"]], ids=str)
 @pytest.mark.parametrize("task", ["math", "mbpp"])
 def test_supervised_methods_sample_as_many_conversations_as_reinforcement(task: str, model: list[str]):
-    training = compose_plan([f"task={task}", *model]).experiment.training
+    training = compose_spec([f"task={task}", *model]).experiment.training
     reinforced = training.rl.num_steps * training.rl.conversations_per_step
     for num_problems in (371, 1200, 12_000):
         assert training.num_conversations(num_problems) == reinforced
@@ -68,34 +68,34 @@ def test_each_problem_is_sampled_equally_often_but_for_a_random_part_that_is_sam
 
 def test_a_number_of_samples_that_misses_the_budget_is_told_in_one_line_while_planning():
     overrides = ["method=pair_sft", "model=mini", "training.rl.num_steps=20"]
-    assert compose_plan(overrides).budget_missed() is None
-    message = compose_plan([*overrides, "training.sft.samples_per_problem=3"]).budget_missed()
+    assert compose_spec(overrides).budget_missed() is None
+    message = compose_spec([*overrides, "training.sft.samples_per_problem=3"]).budget_missed()
     assert message is not None
     assert "gives supervised methods 3,600 conversations" in message
     assert "num_steps=20 in batches of 128, is 2,560" in message
     assert "\n" not in message
-    assert compose_plan([*overrides, "method=base", "training.sft.samples_per_problem=3"]).budget_missed() is None
+    assert compose_spec([*overrides, "method=base", "training.sft.samples_per_problem=3"]).budget_missed() is None
 
 
 def test_updates_of_imitation_are_as_many_as_are_set_and_part_of_them_after_stage_one():
-    training = compose_plan(["training.sft.num_updates=30"]).experiment.training
+    training = compose_spec(["training.sft.num_updates=30"]).experiment.training
     assert (training.imitation_updates(), training.imitation_updates(num_steps=training.rl.num_steps // 2)) == (30, 15)
-    assert compose_plan([]).experiment.training.imitation_updates() is None
+    assert compose_spec([]).experiment.training.imitation_updates() is None
 
 
 def test_supervised_methods_learn_with_reinforcements_rate_and_batch_at_the_papers_scale():
     for task in ("math", "mbpp", "humaneval"):
-        training = compose_plan([f"task={task}", "training=paper"]).experiment.training
+        training = compose_spec([f"task={task}", "training=paper"]).experiment.training
         assert training.sft.optimizer.learning_rate == training.rl.optimizer.learning_rate
         assert training.sft.batch_size == training.rl.conversations_per_step
 
 
 def test_the_ablations_differ_from_score_in_one_value_each():
-    score = vars(compose_plan(["method=score"]).experiment.method)
+    score = vars(compose_spec(["method=score"]).experiment.method)
     differing = {
         name: {
             field
-            for field, value in vars(compose_plan([f"method={name}"]).experiment.method).items()
+            for field, value in vars(compose_spec([f"method={name}"]).experiment.method).items()
             if value != score[field]
         }
         for name in ("score_stage1", "score_wo_stage1", "score_wo_reward_shaping", "score_wo_online_turn1")

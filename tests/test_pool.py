@@ -9,7 +9,7 @@ from bench.conduct import conduct
 from bench.experiment import RunSpec
 from bench.grading.verifier import Grading
 from bench.launch.announce import after_sweep, before_sweep
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.launch.forecast import Forecast, makespan
 from bench.launch.pool import environment_of
 from bench.launch.slots import Slot, Slots
@@ -29,7 +29,7 @@ def nothing(_: Sequence[str]) -> str:
 
 
 def planned(results: Path, *overrides: str) -> RunSpec:
-    return compose_plan([f"results={results}", "tracking=none", *overrides])
+    return compose_spec([f"results={results}", "tracking=none", *overrides])
 
 
 def taken(slots: Slots, *kinds: bool) -> list[str | None]:

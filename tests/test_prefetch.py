@@ -7,7 +7,7 @@ import pytest
 
 from bench import prefetch
 from bench.conduct import conduct
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.download import download
 from bench.runs.finished import find_runs
 from bench.tasks.hub import hub_data
@@ -47,7 +47,7 @@ def test_a_sweeps_models_and_data_are_named_once_with_revision_and_size_and_then
     assert "3 train" in data
     assert "3 test" in data
     assert "HF_HUB_OFFLINE=1 before bench/run.py" in hint
-    conduct(compose_plan(words))
+    conduct(compose_spec(words))
     (run,) = find_runs(tmp_path / "results")
     assert run.manifest("greedy").model_revision == COMMIT
 

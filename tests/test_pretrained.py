@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.episode import Grade, Problem, Request, SamplingParams, TrainingSample, Turn
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.config import Precision, Transformers
 from bench.models.interface import KLEstimator, OptimizerConfig
 from bench.models.policy import TransformersPolicy
@@ -112,7 +112,7 @@ def test_two_attempts_at_eight_problems_are_stored_as_the_model_gave_them(
     stored = {row["problem_id"]: row for row in read_transcripts(run.path / "greedy" / "transcripts.jsonl.gz")}
     assert stored.keys() == set(rows.index)
 
-    task = compose_plan(overrides).experiment.task
+    task = compose_spec(overrides).experiment.task
     again = RolloutWorker(task, EqualsGold(), seed=0).rollout(
         learner,
         task.problems("test")[:3],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.conduct import conduct
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.runs import provenance as provenance_module
 from bench.runs.finished import find_runs
 from bench.runs.provenance import session, sessions
@@ -46,10 +46,10 @@ def test_an_evaluation_on_another_machine_still_says_where_the_weights_were_trai
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(provenance_module.platform, "node", lambda: "trainer")
-    conduct(compose_plan([*QUICK, f"results={tmp_path}"]))
+    conduct(compose_spec([*QUICK, f"results={tmp_path}"]))
     (run,) = find_runs(tmp_path)
     monkeypatch.setattr(provenance_module.platform, "node", lambda: "laptop")
-    conduct(compose_plan([*QUICK, f"results={tmp_path}", "evaluation=[greedy,ten_attempts]"]))
+    conduct(compose_spec([*QUICK, f"results={tmp_path}", "evaluation=[greedy,ten_attempts]"]))
     first, later = (run.manifest(name) for name in ("greedy", "ten_attempts"))
     assert (first.provenance["host"], later.provenance["host"]) == ("trainer", "laptop")
     assert [entry["host"] for entry in later.training_sessions] == ["trainer"]
@@ -58,13 +58,13 @@ def test_an_evaluation_on_another_machine_still_says_where_the_weights_were_trai
 
 
 def test_what_failed_before_it_produced_anything_leaves_no_session_to_another_configuration(tmp_path: Path):
-    conduct(compose_plan([*QUICK, f"results={tmp_path}"]))
+    conduct(compose_spec([*QUICK, f"results={tmp_path}"]))
     (run,) = find_runs(tmp_path)
     assert len(sessions(run.path / "sessions.jsonl")) == 1
     for path in run.path.iterdir():
         if path.name not in ("config.json", "inputs.json", "sessions.jsonl"):
             path.unlink() if path.is_file() else [each.unlink() for each in path.rglob("*") if each.is_file()]
             path.rmdir() if path.is_dir() else None
-    conduct(compose_plan([*QUICK, "training.alpha=3", f"results={tmp_path}"]))
+    conduct(compose_spec([*QUICK, "training.alpha=3", f"results={tmp_path}"]))
     assert json.loads((run.path / "config.json").read_text())["training"]["alpha"] == 3
     assert len(sessions(run.path / "sessions.jsonl")) == 1

@@ -14,7 +14,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bench import report
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def test_every_experiment_in_the_readme_composes(line: str):
         if word not in ("-m", "--dry-run") and not word.startswith("hydra/")
     ]
     if "--help" not in overrides:
-        assert all(compose_plan(job).experiment.evaluations for job in one_by_one(overrides))
+        assert all(compose_spec(job).experiment.evaluations for job in one_by_one(overrides))
 
 
 @pytest.mark.parametrize("line", command_lines("bench/report.py"))

@@ -9,7 +9,7 @@ import pytest
 
 from bench.conduct import conduct
 from bench.episode import Problem, TrainingSample
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.interface import NonFiniteGradientError, UpdateStats
 from bench.models.scripted import Scripted
 from bench.runs.finished import find_runs, log_of
@@ -93,7 +93,7 @@ def test_offline_first_attempts_are_paid_for_by_those_that_stage_two_does_not_sa
 
 
 def test_two_names_of_one_training_are_one_plan():
-    one, other = (compose_plan([f"method={name}"]) for name in ("single_turn_rl", "score_wo_multi_turn"))
+    one, other = (compose_spec([f"method={name}"]) for name in ("single_turn_rl", "score_wo_multi_turn"))
     assert one.key == other.key
     assert one.config == other.config
 

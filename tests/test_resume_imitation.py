@@ -11,7 +11,7 @@ import bench.training.checkpoint as checkpoint_module
 import bench.training.collection as collection_module
 from bench.conduct import conduct
 from bench.experiment import RunSpec
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.policy import TransformersPolicy
 from bench.runs.finished import find_runs, load_episodes, log_of
 
@@ -32,7 +32,7 @@ def spec(folder: Path, method: str) -> RunSpec:
     overrides = ["tracking=none", "task.num_train=40", "task.num_test=4", "training.sft.samples_per_problem=3"]
     overrides += ["training.sft.batch_size=4", "training.sft.checkpoint_every=2", "training.sft.probe_every=3"]
     overrides += ["training.sft.probe_problems=4", "training.rl.num_steps=4", "training.rl.problems_per_step=2"]
-    return compose_plan([f"method={method}", "training.rl.checkpoint_every=2", f"results={folder}", *overrides])
+    return compose_spec([f"method={method}", "training.rl.checkpoint_every=2", f"results={folder}", *overrides])
 
 
 def outcome(folder: Path) -> tuple[Any, ...]:

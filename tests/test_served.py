@@ -18,7 +18,7 @@ import pytest
 from bench import run
 from bench.conduct import conduct
 from bench.episode import Request, SamplingParams, TokenCounts
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.messages import messages_of
 from bench.models.served import Served
 from bench.runs.finished import find_runs, load_episodes
@@ -283,7 +283,7 @@ def num_kept(cache: Path) -> int:
 
 def test_self_refine_counts_its_critiques_and_shares_the_bases_first_attempts(server: ChatServer, tmp_path: Path):
     for method in ("base", "self_refine"):
-        conduct(compose_plan([f"method={method}", *experiment(server, tmp_path)]))
+        conduct(compose_spec([f"method={method}", *experiment(server, tmp_path)]))
     assert len(server.asked) == 20 * 2 + 20 * 2
     of_base, of_refine = (found.manifest("greedy") for found in find_runs(tmp_path))
     assert (of_base.prompt_tokens, of_refine.prompt_tokens) == (100 * 40, 100 * 60)
@@ -295,7 +295,7 @@ def test_the_manifest_says_what_was_served_and_nothing_written_holds_the_key(
     server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    conduct(compose_plan(experiment(server, tmp_path, "tracking=wandb", "model.system=Be brief.")))
+    conduct(compose_spec(experiment(server, tmp_path, "tracking=wandb", "model.system=Be brief.")))
     (found,) = find_runs(tmp_path)
     assert found.key.model == "some_served-model"
     manifest = found.manifest("greedy")

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from bench.conduct import conduct
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.runs.finished import find_runs
 from tests.conftest import ROOT
 
@@ -62,7 +62,7 @@ def healthy(port: int) -> bool:
 
 
 def attempts(results: Path, *words: str) -> tuple[list[list[str]], Any]:
-    conduct(compose_plan([*words, "task.num_test=20", "tracking=none", f"results={results}"]))
+    conduct(compose_spec([*words, "task.num_test=20", "tracking=none", f"results={results}"]))
     (run,) = find_runs(results)
     transcripts = pd.read_json(run.path / "greedy" / "transcripts.jsonl.gz", lines=True)
     return transcripts["attempts"].tolist(), run.manifest("greedy")

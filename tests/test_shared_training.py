@@ -16,7 +16,7 @@ from bench import report, run
 from bench.conduct import conduct
 from bench.experiment import RunSpec, merged
 from bench.launch.announce import before_sweep
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.launch.forecast import Forecast
 from bench.reporting.completeness import completeness
 from bench.reporting.index import read_index, trainings
@@ -34,7 +34,7 @@ SCRIPTED = ["model=scripted", "model.replies=['def solve(xs):\\n    return xs\\n
 
 
 def planned(results: Path, task: str, *overrides: str, method: str = "score") -> RunSpec:
-    return compose_plan([f"method={method}", f"task={task}", f"results={results}", *SCRIPTED, *overrides])
+    return compose_spec([f"method={method}", f"task={task}", f"results={results}", *SCRIPTED, *overrides])
 
 
 def problems_by_task(results: Path) -> dict[Any, list[str]]:

@@ -13,7 +13,7 @@ import pytest
 
 from bench.episode import ATTEMPT
 from bench.experiment import RunSpec
-from bench.launch.catalogue import METHODS, SAME_TRAINING, TASKS, compose_plan
+from bench.launch.catalogue import METHODS, SAME_TRAINING, TASKS, compose_spec
 from bench.methods.interface import follow_up_turns
 from bench.tasks.interface import Source
 from tests.conftest import ROOT
@@ -42,7 +42,7 @@ def names(group: str) -> list[str]:
 
 
 def composed(*overrides: str) -> RunSpec:
-    return compose_plan(["model=scripted", *NEEDED["scripted"], "tracking=none", *overrides])
+    return compose_spec(["model=scripted", *NEEDED["scripted"], "tracking=none", *overrides])
 
 
 def test_no_name_in_bench_shadows_the_standard_library_or_a_dependency():
@@ -85,10 +85,10 @@ def first_default(file: Path) -> str:
 
 @pytest.mark.parametrize("method", names("method"))
 def test_every_method_composes_and_ends_its_turns_with_an_attempt(method: str):
-    plan = composed(f"method={method}")
-    assert plan.key.method == SAME_TRAINING.get(method, method)
+    spec = composed(f"method={method}")
+    assert spec.key.method == SAME_TRAINING.get(method, method)
     for num_attempts in (1, 2, 3):
-        turns = follow_up_turns(plan.method, plan.task, num_attempts=num_attempts)
+        turns = follow_up_turns(spec.method, spec.task, num_attempts=num_attempts)
         assert [turn.asks_for for turn in turns].count(ATTEMPT) == num_attempts - 1
         assert not turns or turns[-1].asks_for == ATTEMPT
 
@@ -102,9 +102,9 @@ def test_every_task_composes_from_every_source(task: str):
 
 @pytest.mark.parametrize("model", names("model"))
 def test_every_model_composes(model: str):
-    plan = compose_plan([f"model={model}", *NEEDED.get(model, []), "tracking=none"])
-    assert plan.key.model
-    assert plan.experiment.model.max_tokens == plan.experiment.evaluations["greedy"].sampling.max_tokens
+    spec = compose_spec([f"model={model}", *NEEDED.get(model, []), "tracking=none"])
+    assert spec.key.model
+    assert spec.experiment.model.max_tokens == spec.experiment.evaluations["greedy"].sampling.max_tokens
 
 
 @pytest.mark.parametrize("evaluation", names("evaluation"))
@@ -119,8 +119,8 @@ def test_every_budget_composes(training: str):
 
 @pytest.mark.parametrize("preset", names("preset"))
 def test_every_preset_composes_and_a_command_line_changes_it(preset: str):
-    plan = compose_plan([f"preset={preset}", "tracking=none"])
-    assert (plan.key.model == "mini") == (preset == "none")
+    spec = compose_spec([f"preset={preset}", "tracking=none"])
+    assert (spec.key.model == "mini") == (preset == "none")
     changed = composed(f"preset={preset}", "method=score", "training.rl.num_steps=3", "evaluation=[sampled]")
     assert (changed.key.model, changed.experiment.training.rl.num_steps) == ("scripted", 3)
     assert list(changed.experiment.evaluations) == ["sampled"]

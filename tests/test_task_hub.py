@@ -13,7 +13,7 @@ import pytest
 import tests.tasks_in_conf as conf
 from bench.conduct import conduct
 from bench.data_files import read_records
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.runs.finished import find_runs
 from bench.tasks.hub import hub_data
 
@@ -226,6 +226,6 @@ def test_the_revision_of_the_configuration_reaches_the_library(monkeypatch: pyte
 
 def test_an_evaluations_manifest_names_the_commit_of_its_data(cached: str, tmp_path: Path) -> None:
     asked = ["task=math", f"task.hub_id={cached}", "model=scripted", "model.replies=[a]", "tracking=none"]
-    conduct(compose_plan([*asked, f"results={tmp_path / 'results'}"]))
+    conduct(compose_spec([*asked, f"results={tmp_path / 'results'}"]))
     (run,) = find_runs(tmp_path / "results")
     assert run.manifest("greedy").data_revisions == {cached: COMMIT}

@@ -12,7 +12,7 @@ import pytest
 from bench.conduct import conduct
 from bench.episode import Completion, Problem, Request, SamplingParams, TrainingSample
 from bench.experiment import RunSpec
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.methods.star import Star
 from bench.models.interface import OnDone, UpdateStats
 from bench.models.scripted import Scripted
@@ -95,7 +95,7 @@ def trained(
     run: Run, policy: Counting, stages: Sequence[Stage], *overrides: str, task: Any = None, next_turn: Any = ask_again
 ) -> None:
     """Run stages at a budget in which a step holds two samples of two problems."""
-    config = compose_plan(["method=score", "training=paper", *BUDGET, *overrides]).experiment.training
+    config = compose_spec(["method=score", "training=paper", *BUDGET, *overrides]).experiment.training
     rollouts = RolloutWorker(task or Riddles(PROBLEMS), EqualsGold(), seed=0)
     run_stages(stages, Trainer(policy, rollouts, run, config, next_turn))
 
@@ -158,7 +158,7 @@ def test_star_samples_each_iteration_from_the_newest_weights_and_fits_the_base_m
     method = Star(num_iterations=3, keep_correct=False, continue_training=continued, loss_on_first=False)
     # Six conversations kept in each iteration, three updates.
     budget = ["training.sft.samples_per_problem=3", "training.sft.batch_size=2", "training.sft.num_epochs=1"]
-    config = compose_plan(["method=star", "training=paper", *budget]).experiment.training
+    config = compose_spec(["method=star", "training=paper", *budget]).experiment.training
     trained(run, policy, method.stages(cast(Task, Riddles(PROBLEMS)), config), *budget)
     # Both attempts at the six problems, in each of the iterations.
     sampled_from = [sampled.weights for sampled in policy.requests]

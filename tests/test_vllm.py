@@ -343,7 +343,7 @@ def test_a_training_that_is_killed_and_started_again_ends_with_the_weights_of_on
     done = python("bench/run.py", "method=score", *overrides(whole, folder, *STEPS))
     assert done.returncode == 0, done.stderr
     dies = "from tests.conduct_and_die import *; die_in('bench.models.policy', 'TransformersPolicy.update', at=3); "
-    dies += f"conduct(compose_plan({['method=score', *overrides(broken, folder, *STEPS)]}))"
+    dies += f"conduct(compose_spec({['method=score', *overrides(broken, folder, *STEPS)]}))"
     assert python("-c", dies).returncode == -signal.SIGKILL
     assert not (broken / "runs/score/mini_math/tiny/main/seed0/weights").exists()
     assert python("bench/run.py", "method=score", *overrides(broken, folder, *STEPS)).returncode == 0

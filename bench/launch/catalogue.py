@@ -1,4 +1,4 @@
-"""Every method, task and model by name, and how a command line becomes plans.
+"""Every method, task and model by name, and how a command line becomes RunSpecs.
 
 Each dataclass is registered as the schema of its YAML, so that a wrong key or a wrong type is refused when it is
 composed, before any work.
@@ -68,11 +68,11 @@ def _schema(module: ModuleType) -> type:
     return kinds[0]
 
 
-def plan_of(config: DictConfig) -> RunSpec:
-    """The plan that a composed configuration stands for; `config` has no `hydra` node.
+def spec_of(config: DictConfig) -> RunSpec:
+    """The spec that a composed configuration stands for; `config` has no `hydra` node.
 
     Raises ValueError with the configuration's own word for what is wrong: a `__post_init__` that refuses its values.
-    Call it inside a Hydra job or `compose_plan`, where Hydra's choices are known.
+    Call it inside a Hydra job or `compose_spec`, where Hydra's choices are known.
     """
     choices = HydraConfig.get().runtime.choices
     requested = str(choices["method"])
@@ -138,24 +138,24 @@ def _reads(read: set[str], key: str) -> bool:
     return any(path == key or path.startswith(f"{key}.") for path in read)
 
 
-def plan_job(job: Sequence[str]) -> RunSpec:
-    """The plan of one job's overrides, where Hydra is initialised. Raises ValueError, in one line."""
+def spec_of_job(job: Sequence[str]) -> RunSpec:
+    """The spec of one job's overrides, where Hydra is initialised. Raises ValueError, in one line."""
     config = composed(job)
     HydraConfig.instance().set_config(config)
     OmegaConf.set_struct(config, value=False)
     del config["hydra"]
-    return plan_of(config)
+    return spec_of(config)
 
 
 def plans_of(overrides: Sequence[str], *, multirun: bool) -> list[RunSpec]:
-    """The plan of each job of a command line. Raises ValueError, in bench/run.py's own words."""
+    """The spec of each job of a command line. Raises ValueError, in bench/run.py's own words."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return [plan_job(job) for job in jobs_of(overrides, multirun=multirun)]
+        return [spec_of_job(job) for job in jobs_of(overrides, multirun=multirun)]
 
 
-def compose_plan(overrides: Sequence[str]) -> RunSpec:
-    """The plan of one command line, for tests and notebooks. Raises ValueError, in bench/run.py's own words."""
+def compose_spec(overrides: Sequence[str]) -> RunSpec:
+    """The spec of one command line, for tests and notebooks. Raises ValueError, in bench/run.py's own words."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return plan_job(overrides)
+        return spec_of_job(overrides)

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from bench.episode import Problem, SamplingParams
 from bench.evaluation import Evaluation, evaluate
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.metrics.episode_metrics import summarise
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
@@ -92,7 +92,7 @@ def measured(which: str, number: int) -> dict:
         for k in range(number // SAMPLES_PER_PROBLEM)
     ]
     task, policy = Riddles(problems), Scripted(REPLIES)
-    config = compose_plan(["training=paper"]).experiment.training
+    config = compose_spec(["training=paper"]).experiment.training
     config.sft.sampling = SAMPLING
     with run_folder() as run:
         trainer = Trainer(policy, RolloutWorker(task, EqualsGold(), seed=0), run, config, next_turn=ask_again)

@@ -24,7 +24,7 @@ from unittest.mock import patch
 import torch
 
 from bench.episode import TrainingSample
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.methods.score import Baseline, Score
 from bench.models.policy import TransformersPolicy
 from bench.rollout import RolloutWorker
@@ -54,7 +54,7 @@ class Spread:
 
 def measure(weights: Path, *, num_batches: int, seed: int, kl_baseline: bool) -> dict[str, tuple[float, float]]:
     """Per part the two traces that are compared."""
-    experiment = compose_plan(["method=score", "tracking=none"]).experiment
+    experiment = compose_spec(["method=score", "tracking=none"]).experiment
     rl, score = experiment.training.rl, cast(Score, experiment.method)
     learner = cast(TransformersPolicy, experiment.model.build(experiment.task.canonical_id))
     learner.restore(weights)
