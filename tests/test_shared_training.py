@@ -45,7 +45,7 @@ def problems_by_task(results: Path) -> dict[Any, list[str]]:
 
 
 def plans_of(*overrides: str) -> list[RunSpec]:
-    _, plans, refused, _ = run._plan(list(overrides), multirun=True)
+    _, plans, refused, _ = run._specs_of(list(overrides), multirun=True)
     assert not refused
     return plans
 
