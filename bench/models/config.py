@@ -149,7 +149,7 @@ class Transformers:
 
     def build(self, canonical_id: Callable[[str | int], str]) -> Sampler:  # noqa: ARG002  only recordings have foreign ids
         if self.sampler is SamplerKind.vllm:
-            self.vllm.prepare_environment()
+            self.vllm.prepare_environment(device=self.device)
         import torch
         from transformers import AutoConfig, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar

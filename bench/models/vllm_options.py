@@ -62,7 +62,7 @@ class VllmOptions:
             raise ValueError(
                 f"model.vllm.tensor_parallel={self.tensor_parallel}: each experiment sees one GPU; set it to 1"
             )
-        if config is not None and (device == "cpu" or not visible_gpus()):
+        if config is not None and not _on_gpu(device):
             size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
             if size not in _HEAD_SIZES_ON_CPU:
                 raise ValueError(
@@ -70,12 +70,12 @@ class VllmOptions:
                     f"{', '.join(map(str, _HEAD_SIZES_ON_CPU))}: set model.sampler=transformers"
                 )
 
-    def prepare_environment(self) -> None:
+    def prepare_environment(self, *, device: str) -> None:
         """To be called before torch and vLLM are loaded, which read these once; what the user has set stays."""
         for name, value in {
             # The engine in this process: it is handed tensors, not copies, and its schedule is the same every time.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            "VLLM_BATCH_INVARIANT": str(int(self.deterministic)),
+            "VLLM_BATCH_INVARIANT": str(int(self.deterministic and _on_gpu(device))),  # there are no kernels for CPUs
             "VLLM_CPU_KVCACHE_SPACE": str(self.cpu_cache_gib),
             # Threads that spin while they wait take the cores of whoever runs beside; nor are they tied to cores that
             # another experiment may have as well.
@@ -85,3 +85,7 @@ class VllmOptions:
             "VLLM_LOGGING_LEVEL": "ERROR",
         }.items():
             os.environ.setdefault(name, value)
+
+
+def _on_gpu(device: str) -> bool:
+    return device != "cpu" and bool(visible_gpus())
