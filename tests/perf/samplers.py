@@ -34,9 +34,9 @@ def main() -> None:
     arguments = _arguments()
     problems = [json.loads(line)["problem"] for line in arguments.problems.open(encoding="utf-8")][: arguments.num]
     rows = []
-    for dtype in Precision:
-        rows += by_vllm(problems, dtype, arguments)
-        rows += by_transformers(problems, dtype, arguments)
+    for dtype in map(Precision, arguments.dtypes):
+        for measure in (by_vllm, by_transformers):
+            rows += measure(problems, dtype, arguments)
     print("\t".join(COLUMNS))
     for row in rows:
         print("\t".join(str(row[name]) for name in COLUMNS))
@@ -164,6 +164,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("problems", type=Path, help="MATH's problems, JSON lines")
     parser.add_argument("--num", type=int, default=32, help="of problems")
     parser.add_argument("--tokens", type=int, default=128, help="per reply")
+    parser.add_argument("--dtypes", nargs="+", default=[each.value for each in Precision])
     parser.add_argument("--repeat", type=int, default=3, help="of vLLM's measurements")
     parser.add_argument("--csv", type=Path, help="written besides, as results/perf/samplers.csv")
     return parser.parse_args()
