@@ -171,6 +171,11 @@ def test_a_packed_pass_leaves_the_models_attention_as_it_was(folders: dict[str, 
     assert learner.model.config._attn_implementation == "sdpa"
 
 
+def test_models_of_every_family_can_be_packed_with_the_attention_that_they_have(folders: dict[str, Path]):
+    for family, folder in folders.items():
+        assert can_pack(begun(folder, packing=True).model), family
+
+
 def test_an_attention_that_cannot_be_packed_is_padded(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
     learner = begun(folders["llama"], packing=True)
     assert can_pack(learner.model)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,16 @@ def test_the_mean_reward_that_a_checkpoint_is_judged_by_is_of_the_steps_since_th
     assert log_of(found)["selection/mean_reward"].dropna().tolist() == pytest.approx(
         [(means[0] + means[1]) / 2, (means[2] + means[3]) / 2]
     )
+
+
+def test_which_problems_are_sampled_once_more_depends_on_the_runs_seed_and_the_stage(run: Run):
+    def asked_more(name: str, seed: int) -> frozenset[str]:
+        stage = replace(imitate(name=name), num_conversations=6)
+        policy, _ = trained(run, [stage], "training.sft.num_epochs=1", seed=seed)
+        counts = Counter(request.problem_id for request, _ in policy.asked if request.turn == 0)
+        assert counts.total() == 6
+        return frozenset(problem for problem, count in counts.items() if count == 2)
+
+    chosen = [[asked_more(f"{name}{seed}", seed) for seed in range(6)] for name in ("one", "other")]
+    assert all(len(set(by_seed)) > 1 for by_seed in chosen)
+    assert chosen[0] != chosen[1]
