@@ -1,16 +1,21 @@
 """Sampling conversations."""
 
 from concurrent.futures import Future
+from typing import cast
 
 import pytest
 
 from bench.episode import ATTEMPT, Dialogue, Problem, Reflection, SamplingParams, Turn, Verdict
+from bench.methods.base import Base
+from bench.methods.interface import follow_up_turns
 from bench.methods.pair_sft import with_second_attempt
+from bench.methods.self_refine import SelfRefine
 from bench.models.policy import TransformersPolicy
 from bench.models.replay import ReplaySampler, read_recording
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker, Usage, request_seed
 from bench.runs.records import episode_row
+from bench.tasks.interface import Task
 from tests.made_episodes import EqualsGold, Riddles, ask_again
 
 PROBLEMS = [Problem("one", "1?", "uno"), Problem("two", "2?", "dos")]
@@ -116,6 +121,19 @@ def test_a_critique_is_sampled_and_kept_and_never_graded():
     assert [reply.completion.text for reply in episodes[0].replies if isinstance(reply, Reflection)] == ["uno"]
     assert episodes[0].labels == ("t1", "critique1", "t2")
     assert [episode.rewards for episode in episodes] == [(1.0, 1.0), (0.0, 0.0)]
+
+
+def test_self_refine_asks_for_a_critique_of_every_attempt_and_then_for_a_better_one():
+    method, task = (
+        SelfRefine(critique="What is wrong?", refine="Mend it."),
+        cast(Task, Riddles([], correction="Again?")),
+    )
+    critique, better = Turn("What is wrong?", asks_for="critique"), Turn("Mend it. Again?")
+    assert follow_up_turns(method, task, num_attempts=3) == (critique, better) * 2
+    assert follow_up_turns(method, task, num_attempts=1) == ()
+    assert follow_up_turns(Base(), task, num_attempts=3) == (Turn("Again?"),) * 2
+    bare = SelfRefine(critique="?", refine="")
+    assert follow_up_turns(bare, task, num_attempts=2)[1] == Turn("Again?")
 
 
 def test_samples_of_a_problem_stand_side_by_side():

@@ -1,4 +1,4 @@
-"""What training asks of the model, under which settings and seeds, and what it tells whoever watches."""
+"""What training and evaluation ask of the model, under which settings and seeds, and what it tells whoever watches."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from bench.episode import Completion, Episode, Problem, Request, SamplingParams
+from bench.evaluation import Evaluation, evaluate
 from bench.launch.catalogue import compose_plan
 from bench.models.interface import OnDone
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, log_of
 from bench.runs.folder import Run
+from bench.runs.parts import Parts
 from bench.status import Work
 from bench.training.advantages import per_attempt
 from bench.training.run_stages import run_stages
@@ -173,3 +175,40 @@ def test_which_problems_are_sampled_once_more_depends_on_the_runs_seed_and_the_s
     chosen = [[asked_more(f"{name}{seed}", seed) for seed in range(6)] for name in ("one", "other")]
     assert all(len(set(by_seed)) > 1 for by_seed in chosen)
     assert chosen[0] != chosen[1]
+
+
+def test_an_evaluation_tells_its_problems_part_by_part_and_samples_under_its_own_settings(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bench.evaluation._PROBLEMS_AT_ONCE", 3)
+    run.tracker.listener = heard = Heard()
+    policy, rollouts = Asked(), RolloutWorker(Splits(TRAIN), EqualsGold(), seed=0)
+    evaluation = Evaluation(split="train", num_attempts=3, num_samples=2, sampling=OF_SFT)
+
+    def measured(made_from: str) -> Parts:
+        return evaluate(
+            run,
+            "sampled",
+            evaluation,
+            rollouts,
+            policy,
+            seed_key="evaluation/sampled",
+            next_turn=ask_again,
+            made_from={"weights": made_from},
+        )
+
+    parts = measured("first")
+    assert heard == [("sampled", done, 4, Work.evaluate) for done in (0, 3, 4)]
+    assert len(policy.asked) == 4 * 2 * 3
+    assert all(sampling == OF_SFT for _, sampling in policy.asked)
+    assert max(Counter(request.seed for request, _ in policy.asked).values()) == 1
+    assert sum(cost.sampled_tokens for cost in parts.costs) == sum(
+        len("right" if request.seed % 2 else "wrong") for request, _ in policy.asked
+    )
+    assert rollouts.usage.sampled_tokens == 0  # it costs nothing of a training's budget
+    measured("first")  # is there already
+    assert len(policy.asked) == 4 * 2 * 3
+    assert heard[3:] == heard[:3]
+    measured("other")
+    assert len(policy.asked) == 2 * 4 * 2 * 3
+    assert [request for request, _ in policy.asked[:24]] == [request for request, _ in policy.asked[24:]]
