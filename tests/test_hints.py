@@ -19,6 +19,7 @@ FILLED = {
     "report": " --evaluation sampled",
     "self.key.method": "base",
     "self.task.name": "math",
+    "task.name": "math",
 }
 COMMAND = re.compile(r"python (?:-m )?bench[/.](?:run\.py|report\.py|grading(?!:))[^`;\n]*")
 

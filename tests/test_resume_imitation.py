@@ -37,7 +37,7 @@ def spec(folder: Path, method: str) -> RunSpec:
 
 def outcome(folder: Path) -> tuple[Any, ...]:
     (run,) = find_runs(folder)
-    log = log_of(run).filter(regex="^(?!.*(seconds|time))")
+    log = log_of(run).filter(regex="^(?!.*(seconds|time|speed/))")
     rows = load_episodes(folder).filter(regex="^(?!.*seconds)")
     weights = (run.path / "weights" / "model.safetensors").read_bytes()
     return weights, log.to_csv(), rows.to_csv(), run.manifest("greedy").usage

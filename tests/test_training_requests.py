@@ -9,7 +9,7 @@ import pytest
 
 from bench.episode import Completion, Episode, Problem, Request, SamplingParams
 from bench.evaluation import Evaluation, evaluate
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.interface import OnDone
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, log_of
@@ -63,7 +63,7 @@ def trained(run: Run, stages: Sequence[Stage], *overrides: str, seed: int = 0) -
     """Steps of two samples of two problems, batches of four, a checkpoint every two."""
     sizes = ["training.rl.problems_per_step=2", "training.rl.group_size=2", "training.sft.batch_size=4"]
     sizes += ["training.rl.checkpoint_every=2", "training.sft.probe_problems=2", "training.sft.probe_every=0"]
-    config = compose_plan(["method=score", "training=paper", *sizes, *overrides]).experiment.training
+    config = compose_spec(["method=score", "training=paper", *sizes, *overrides]).experiment.training
     config.rl.sampling, config.sft.sampling = OF_RL, OF_SFT
     policy, rollouts = Asked(), RolloutWorker(Splits(TRAIN), EqualsGold(), seed=seed)
     run_stages(stages, Trainer(policy, rollouts, run, config, ask_again))

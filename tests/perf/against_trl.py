@@ -23,7 +23,7 @@ from typing import Any, cast
 import torch
 
 from bench.episode import SamplingParams
-from bench.launch.catalogue import compose_plan
+from bench.launch.catalogue import compose_spec
 from bench.models.config import Precision, Transformers
 from bench.models.interface import KLEstimator, OptimizerConfig
 from bench.models.policy import TransformersPolicy
@@ -49,7 +49,7 @@ def ours(asked: argparse.Namespace) -> list[float]:
     )
     learner = cast(TransformersPolicy, model.build(str))
     learner.begin(OptimizerConfig(learning_rate=RATE), num_updates=asked.steps, kl_estimator=KLEstimator.exact)
-    experiment = compose_plan(PLAN).experiment
+    experiment = compose_spec(PLAN).experiment
     problems = experiment.task.problems("train")
     rollouts = RolloutWorker(experiment.task, EqualsGold(), seed=0)
     stage = Reinforce(name="measured", num_steps=asked.steps, reward=noise, kl_coefs=(BETA, BETA))
@@ -99,7 +99,7 @@ def theirs(asked: argparse.Namespace) -> list[float]:
         return [float(len(each[0]["content"]) + place % asked.group) for place, each in enumerate(completions)]
 
     torch.set_num_threads(asked.threads)
-    task = compose_plan(PLAN).experiment.task
+    task = compose_spec(PLAN).experiment.task
     problems = task.problems("train")[: asked.problems * asked.steps]
     rows = [[{"role": "user", "content": task.prompt(problem)}] for problem in problems]
     make_config, make_trainer = {"rloo": (RLOOConfig, RLOOTrainer), "grpo": (GRPOConfig, GRPOTrainer)}[asked.one]
