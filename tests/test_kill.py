@@ -50,7 +50,7 @@ def process(folder: Path, method: str, *die: Any) -> int | None:
 
 def outcome(folder: Path) -> dict[str, Any]:
     (run,) = find_runs(folder)
-    untimed = "^(?!.*(seconds|time))"
+    untimed = "^(?!.*(seconds|time|speed/))"
     data = training_data_of(run)
     assert data is not None
     return {
