@@ -135,7 +135,8 @@ def equivalents() -> dict[str, list[dict[str, str]]]:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Without line ends, and without the commas that may stand before a closing bracket."""
+    return re.sub(r",\s*([)\]}]|$)", r"\1", " ".join(text.split()))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from bench.launch.catalogue import compose_spec
 from bench.methods.score import Baseline, Score
 from bench.methods.score_star_stage2 import ScoreStarStage2
 from bench.methods.star import Star, deal
+from bench.tasks.interface import Task
 from bench.training.config import Training
 from tests.made_episodes import Riddles
 
@@ -130,6 +131,20 @@ def test_score_has_a_stage_to_train():
 def test_the_stages_of_score_share_its_steps(method: Score, steps: dict[str, int]):
     stages = method.stages(Riddles([]), budget(stage1_fraction=0.4))
     assert {stage.name: getattr(stage, "num_steps") for stage in stages} == steps  # noqa: B009  of one of two types
+
+
+def test_star_after_stage_one_goes_on_from_it_with_the_steps_that_it_left():
+    method = ScoreStarStage2(num_iterations=2, keep_correct=True)
+    task = Riddles([Problem(str(number), "?", "!") for number in range(6)])
+    first, *iterations = method.stages(cast(Task, task), budget(stage1_fraction=0.4))
+    assert (first.name, first.num_steps) == ("stage1", 4)  # pyright: ignore[reportAttributeAccessIssue]
+    assert [(each.name, each.start_from, each.num_conversations) for each in iterations] == [  # pyright: ignore
+        ("star/1", "stage1", 36),
+        ("star/2", "stage1", 36),
+    ]
+    for fraction in (0.0, 1.0):
+        with pytest.raises(ValueError, match="leaves one of the two stages without steps"):
+            method.stages(cast(Task, task), budget(stage1_fraction=fraction))
 
 
 def test_conversations_are_what_the_steps_sample_unless_samples_are_set():

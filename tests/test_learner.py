@@ -1,6 +1,7 @@
 """The learner on a real transformers model: scoring, stepping, saving."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +172,24 @@ def test_weights_move_by_the_schedules_rate(tiny_learner: TransformersPolicy, ep
     first, *_, beyond = moved(tiny_learner, episodes, optimizer, num_updates=5)
     assert first.max().item() == pytest.approx(0.08, rel=1e-3)
     assert beyond.max().item() == 0
+
+
+@pytest.mark.parametrize(
+    "other", [{"betas": (0.1, 0.95)}, {"betas": (0.9, 0.1)}, {"eps": 1.0}, {"weight_decay": 0.5}], ids=str
+)
+def test_every_value_of_the_optimiser_reaches_its_steps(
+    other: dict[str, Any], tiny_learner: TransformersPolicy, episodes: list[Episode]
+):
+    def after_two_updates(**values: Any) -> torch.Tensor:
+        tiny_learner.reset()
+        config = OptimizerConfig(learning_rate=1e-2, **values)
+        tiny_learner.begin(config, num_updates=10, kl_estimator=KLEstimator.exact)
+        for rewarded in (0, 1):  # the moments' decay shows where gradients differ
+            tiny_learner.update([TrainingSample(episodes[rewarded], (1.0, 0.0), (0.0, 0.0))])
+        return torch.cat([weight.flatten() for weight in tiny_learner.model.parameters()]).detach().clone()
+
+    assert torch.equal(after_two_updates(), after_two_updates(betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0))
+    assert not torch.allclose(after_two_updates(), after_two_updates(**other))
 
 
 def test_a_gradient_is_cut_to_the_largest_norm_before_the_step(

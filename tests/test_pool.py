@@ -163,6 +163,14 @@ def test_what_is_left_is_the_stages_and_evaluations_that_are_to_come(tmp_path: P
     left("b", 1, 3, Work.learn)
     left("c", 2, 3, Work.step)
     left("greedy", 50, 100, Work.evaluate)
+    told = [(status.phase, status.done, status.total, status.work) for status in heard]
+    assert told == [
+        ("loading the model", 0, 0, None),
+        ("a", 10, 40, Work.sample),
+        ("b", 1, 3, Work.learn),
+        ("c", 2, 3, Work.step),
+        ("greedy", 50, 100, Work.evaluate),
+    ]
     after_training = {Work.sample: 0, Work.learn: 0, Work.step: 0}
     assert [status.left for status in heard] == [
         {},

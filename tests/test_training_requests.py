@@ -212,3 +212,18 @@ def test_an_evaluation_tells_its_problems_part_by_part_and_samples_under_its_own
     measured("other")
     assert len(policy.asked) == 2 * 4 * 2 * 3
     assert [request for request, _ in policy.asked[:24]] == [request for request, _ in policy.asked[24:]]
+
+
+def test_steps_that_teach_nothing_are_reported_once_under_the_names_of_run_and_stage(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[str] = []
+    monkeypatch.setattr(run.tracker, "alert", lambda title, _: told.append(title))
+    trained(
+        run,
+        [replace(reinforce(num_steps=3), reward=lambda episode: (1.0,) * len(episode.replies))],
+        "training.rl.selection=last",
+    )
+    (found,) = find_runs(tmp_path)
+    assert ["no_signal" in alerts for alerts in log_of(found)["alerts"]] == [True] * 3
+    assert [title for title in told if "no_signal" in title] == [f"{run.key} rl: no_signal"]
