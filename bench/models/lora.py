@@ -19,11 +19,11 @@ def with_adapters(model: PreTrainedModel, *, rank: int, alpha: float | None = No
 
     B is zero at first, so the model still is the base; `seed` draws A.
     """
-    from peft import LoraConfig  # pyright: ignore[reportMissingImports]  an extra
+    from peft import LoraConfig  # here, since it is an extra
 
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha or 2 * rank,
+        lora_alpha=alpha or 2 * rank,  # pyright: ignore[reportArgumentType]  a factor; peft declares whole numbers
         target_modules="all-linear",
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
@@ -57,7 +57,7 @@ def merged(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
 
     The product is added in float32 and then rounded: below float32 that is another function by that rounding.
     """
-    from peft.tuners.tuners_utils import BaseTunerLayer  # pyright: ignore[reportMissingImports]
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)}
     for name, weight in model.named_parameters(remove_duplicate=False):
@@ -65,7 +65,7 @@ def merged(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
             continue
         owner = name.removesuffix(".base_layer.weight")
         if name.endswith(".base_layer.weight") and owner in layers:
-            delta = layers[owner].get_delta_weight(NAME)  # pyright: ignore[reportCallIssue]
+            delta = layers[owner].get_delta_weight(NAME)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]  of every kind of layer
             yield f"{owner}.weight", (weight.detach().float() + delta.float()).to(weight.dtype)
         else:
             yield name.replace(".base_layer.", "."), weight.detach()
