@@ -45,7 +45,8 @@ def test_some_reward_and_a_little_mismatch_are_no_alert(row: dict[str, float]):
 def test_a_threshold_itself_is_no_alarm():
     thresholds = AlertThresholds(answer_change_below=0.1, entropy_below=0.2, truncated_above=0.3)
     row = {"train/answer_change_rate": 0.1, "train/entropy@t1": 0.2, "train/truncated@t1": 0.3}
-    assert thresholds.of(row, rewards_equal=False) == {}
+    mismatch = {"train/logprob_diff@t1": 5 * 0.25}
+    assert thresholds.of(row | mismatch, rewards_equal=False, first={"train/logprob_diff@t1": 0.25}) == {}
 
 
 def test_one_attempt_alone_changes_no_answer_and_has_not_collapsed():

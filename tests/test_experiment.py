@@ -316,6 +316,7 @@ def test_without_a_dev_split_pair_sft_is_probed_on_training_problems_alone(
     spec = compose_spec([*asked, "training.sft.probe_problems=5", "tracking=none", f"results={tmp_path}"])
     set_dev(spec.task, ())
     conduct(spec)
+    assert "Figure 5 will have its training curve alone: " in caplog.text
     assert "set task.num_dev to hold some out of training" in caplog.text
     probed = [column for column in map(str, log_of(find_runs(tmp_path)[0])) if column.startswith("probe/")]
     assert probed == ["probe/fixed_train"]

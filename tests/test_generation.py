@@ -107,6 +107,12 @@ def test_a_stop_string_is_seen_at_the_token_that_completes_it(tokens: list[str],
     assert cut_after(decode(ids[:ends_with]), "[DONE]").endswith("[DONE]")
 
 
+def test_a_text_is_cut_after_the_first_of_several_stops_and_one_without_any_is_left_whole():
+    assert cut_after("a; b; c", ";") == "a;"
+    assert cut_after("a b", ";") == "a b"
+    assert cut_after("a; b", "") == "a; b"
+
+
 def test_of_two_stop_strings_the_one_that_is_complete_first_counts():
     assert first_stop("a b c", ("c", "b")) == "b"
     assert first_stop("abcd", ("abcd", "bc")) == "bc"

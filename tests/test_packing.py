@@ -157,6 +157,29 @@ def test_changing_one_packed_episode_changes_no_other_ones_logprobs(folders: dic
         assert not torch.equal(before.logprobs_N[~kept_N], after.logprobs_N[~kept_N])
 
 
+def test_a_head_with_a_bias_takes_the_plain_way_which_adds_it(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    model = begun(folders["llama"], packing=False).model
+    hidden_NH = torch.randn(5, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    targets_N = torch.arange(5)
+
+    def logprobs() -> torch.Tensor:
+        return vocabulary.through_head(model, None, hidden_NH, None, targets_N, estimator=KLEstimator.k1)[0].detach()
+
+    monkeypatch.setattr(vocabulary, "_SMALL", 0)
+    without = logprobs()
+    plain = model.get_output_embeddings()
+    biased = torch.nn.Linear(plain.in_features, plain.out_features)
+    biased.weight = plain.weight
+    model.set_output_embeddings(biased)
+    logits_NV = hidden_NH @ plain.weight.T
+    assert torch.allclose(without, logits_NV.log_softmax(-1)[range(5), targets_N].detach(), atol=1e-5)
+    assert torch.allclose(
+        logprobs(), (logits_NV + biased.bias).log_softmax(-1)[range(5), targets_N].detach(), atol=1e-5
+    )
+
+
 def test_packing_pads_at_most_a_quarter_and_leaves_each_episode_where_it_says():
     packing = Packing(LENGTHS, attention="sdpa")
     assert [list(group) for group in packing.groups] == [[70], [41, 40, 38], [12, 9], [7]]

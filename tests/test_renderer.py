@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bench.models.policy import TransformersPolicy
@@ -55,6 +56,16 @@ def test_the_plain_template_separates_turns_by_blank_lines(tmp_path):
     renderer = make_renderer(tokenizer, TemplateKind.plain, stop_ids=frozenset())
     ids = [*renderer.prompt_ids("Two?"), *tokenizer.encode("2"), *renderer.bridge("Sure?", turn_ended=False)]
     assert tokenizer.decode(ids) == "<|bos|>Two?\n\n2<|end|>\n\nSure?\n\n"
+
+
+def test_a_tokenizer_that_opens_every_text_with_its_own_token_does_so_once_in_a_plain_conversation(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(save_tiny_model(tmp_path, chat=False))
+    opening = [("<|bos|>", tokenizer.bos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|bos|> $A", special_tokens=opening)
+    assert tokenizer.encode("x")[0] == tokenizer.bos_token_id
+    renderer = make_renderer(tokenizer, TemplateKind.plain, stop_ids=frozenset())
+    ids = [*renderer.prompt_ids("Two?"), *renderer.bridge("Sure?", turn_ended=True)]
+    assert tokenizer.decode(ids) == "<|bos|>Two?\n\n\n\nSure?\n\n"
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused(tmp_path):

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
@@ -11,11 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import run
 from bench.episode import Completion, Problem, Request, SamplingParams, Verdict
 from bench.models.flops import update_flops
-from bench.models.interface import KLEstimator, OnDone
+from bench.models.interface import KLEstimator, OnDone, UpdateStats
 from bench.models.logprobs import compute_logprobs
 from bench.models.policy import TransformersPolicy
 from bench.models.scripted import Scripted
 from bench.rollout import RolloutWorker
+from bench.training.speed import Speed
+from bench.training.trainer import Trainer
 from tests.made_episodes import EqualsGold, Riddles, ask_again, episode
 from tests.test_full_gpu import SMALL
 
@@ -36,6 +40,52 @@ def test_each_step_tells_its_seconds_and_rates_and_a_stage_sums_them_up_in_a_lin
     assert row["speed/peak_memory_gib"] > 0.05
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "tokens/s" in line]
     assert all(word in line for word in ("generate", "grade", "push", "train", "TFLOP/s", "peak memory"))
+
+
+def test_rates_are_amounts_over_seconds_since_the_step_before_and_in_all_at_the_end(
+    capfd: pytest.CaptureFixture[str],
+):
+    rollouts = RolloutWorker(Riddles(PROBLEMS), EqualsGold(), seed=0)
+    policy = Scripted(["!"])
+    speed = Speed(cast(Trainer, SimpleNamespace(rollouts=rollouts, policy=policy)))
+    speed.tell("nothing yet")
+    rows = []
+    for number, mfu in ((1, 0.5), (2, 0.2)):
+        rollouts.times.generate += 10.0
+        rollouts.times.grade_work += 3.0
+        rollouts.times.grade_wait += 1.0
+        policy.push_seconds += 2.0  # a part of the ten
+        rollouts.usage.sampled_tokens += 160 * number
+        stats = UpdateStats(
+            loss=0.0,
+            trained_tokens=1,
+            num_tokens=100 * number,
+            seconds=4.0,
+            flops=number * 8e12,
+            mfu=mfu,
+            peak_memory_gib=7.0 - number,
+        )
+        rows.append(speed.step(stats))
+    for number, row in enumerate(rows, 1):
+        assert row == pytest.approx(
+            {
+                "speed/generate_seconds": 8.0,
+                "speed/grade_work_seconds": 3.0,
+                "speed/grade_wait_seconds": 1.0,
+                "speed/push_seconds": 2.0,
+                "speed/train_seconds": 4.0,
+                "speed/generate_tokens_per_second": 20.0 * number,
+                "speed/train_tokens_per_second": 25.0 * number,
+                "speed/teraflops_per_second": 2.0 * number,
+                "speed/mfu": {1: 0.5, 2: 0.2}[number],
+                "speed/peak_memory_gib": 7.0 - number,
+            }
+        )
+    speed.tell("stage")
+    assert capfd.readouterr().err == (
+        "stage: generate 16.0 s (30 tokens/s), grade 6.0 s beside it and 2.0 s after it, push 4.0 s, "
+        "train 8.0 s (38 tokens/s, 3 TFLOP/s, MFU 35%), peak memory 6.0 GiB\n"
+    )
 
 
 class OneByOne(Scripted):
