@@ -169,15 +169,13 @@ def test_a_head_with_a_bias_takes_the_plain_way_which_adds_it(
 
     monkeypatch.setattr(vocabulary, "_SMALL", 0)
     without = logprobs()
-    plain = model.get_output_embeddings()
+    plain = cast(torch.nn.Linear, model.get_output_embeddings())
     biased = torch.nn.Linear(plain.in_features, plain.out_features)
     biased.weight = plain.weight
     model.set_output_embeddings(biased)
-    logits_NV = hidden_NH @ plain.weight.T
-    assert torch.allclose(without, logits_NV.log_softmax(-1)[range(5), targets_N].detach(), atol=1e-5)
-    assert torch.allclose(
-        logprobs(), (logits_NV + biased.bias).log_softmax(-1)[range(5), targets_N].detach(), atol=1e-5
-    )
+    logits_NV = (hidden_NH @ plain.weight.T).detach()
+    for found, bias_V in ((without, 0.0), (logprobs(), biased.bias.detach())):
+        assert torch.allclose(found, (logits_NV + bias_V).log_softmax(-1)[range(5), targets_N], atol=1e-5)
 
 
 def test_packing_pads_at_most_a_quarter_and_leaves_each_episode_where_it_says():
