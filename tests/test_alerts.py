@@ -29,6 +29,12 @@ def test_each_failure_has_its_alert(changed: dict[str, float], equal: bool, aler
     assert list(AlertThresholds().of({**HEALTHY, **changed}, rewards_equal=equal, first=first)) == [alert]
 
 
+def test_a_mismatch_is_told_with_its_size_and_how_often_it_is_the_first_steps():
+    row = {**HEALTHY, "train/logprob_diff@t1": 0.2}
+    found = AlertThresholds().of(row, rewards_equal=False, first={"train/logprob_diff@t1": 0.02})
+    assert "0.2000 nats per token, 10 times as much" in found["mismatch@t1"]
+
+
 @pytest.mark.parametrize(
     "row",
     [

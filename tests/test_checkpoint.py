@@ -9,7 +9,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from bench.models.config import Transformers
-from bench.models.supported import check_not_quantised
+from bench.models.supported import check_not_quantised, check_supported
 from tests.tiny_model import save_tiny_model
 
 
@@ -44,6 +44,17 @@ def test_a_soft_cap_that_the_attention_leaves_out_is_refused_and_eager_is_not(tm
     with pytest.raises(ValueError, match=r"model\.attention=eager"):
         model.check()
     Transformers(path=model.path, attention="eager").check()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [({"quantization_config": {"quant_method": "awq"}}, "quantised"), ({"attn_logit_softcapping": 5.0}, "eager")],
+)
+def test_what_a_model_of_several_parts_says_of_its_text_is_read_as_well(config: dict[str, object], told: str):
+    check_supported({"text_config": {}}, path="x", attention="sdpa")
+    for whole in (config, {"text_config": config}):
+        with pytest.raises(ValueError, match=told):
+            check_supported(whole, path="x", attention="sdpa")
 
 
 def test_what_shows_only_when_it_is_loaded_is_refused_then(tmp_path: Path):

@@ -8,7 +8,7 @@ import torch
 
 from bench.episode import Episode, Problem, SamplingParams, TrainingSample
 from bench.models.config import Transformers
-from bench.models.interface import KLEstimator, OptimizerConfig, Schedule
+from bench.models.interface import KLEstimator, OptimizerConfig, Schedule, UpdateStats
 from bench.models.logprobs import check_head, compute_logprobs
 from bench.models.policy import TransformersPolicy
 from bench.rollout import RolloutWorker
@@ -128,6 +128,29 @@ def test_what_a_step_tells_of_itself_counts_only_tokens_that_carried_loss(
     assert stats.loss > 0
     assert stats.grad_norm > 0
     assert set(stats.kl) == set(stats.entropy) == set(stats.logprob_diff) == {"t1", "t2"}
+
+
+def test_statistics_are_means_so_that_a_batch_and_the_same_batch_twice_over_have_the_same(
+    tiny_learner: TransformersPolicy, episodes: list[Episode]
+):
+    def with_kl(coef: float) -> list[TrainingSample]:
+        return [TrainingSample(episode, (1.0, -0.5), (coef, coef)) for episode in episodes]
+
+    def once_and_twice(samples: list[TrainingSample]) -> tuple[UpdateStats, UpdateStats]:
+        begin(tiny_learner, rate=1e-12)
+        return tiny_learner.update(samples), tiny_learner.update(samples * 2)
+
+    begin(tiny_learner, rate=0.05)
+    tiny_learner.update(with_kl(0.1))  # away from the base model
+    once, twice = once_and_twice(with_kl(0.0))  # where no sample is another's baseline
+    assert twice.loss == pytest.approx(once.loss, rel=1e-4)
+    assert twice.grad_norm == pytest.approx(once.grad_norm, rel=1e-3)
+    assert twice.trained_tokens == 2 * once.trained_tokens
+    assert twice.num_tokens == 2 * once.num_tokens
+    once, twice = once_and_twice(with_kl(0.1))
+    for name in ("kl", "entropy", "logprob_diff", "effective_sample_size", "clipped"):
+        assert getattr(twice, name) == pytest.approx(getattr(once, name), rel=1e-3), name
+    assert min(once.kl.values()) > 1e-4
 
 
 def test_an_update_without_episodes_is_refused(tiny_learner: TransformersPolicy):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.episode import Completion, Episode, Problem, Request, SamplingParams
+from bench.episode import Completion, Episode, Problem, Request, SamplingParams, TrainingSample
 from bench.evaluation import Evaluation, evaluate
 from bench.launch.catalogue import compose_spec
-from bench.models.interface import OnDone
+from bench.models.interface import OnDone, UpdateStats
 from bench.rollout import RolloutWorker
 from bench.runs.finished import find_runs, log_of
 from bench.runs.folder import Run
@@ -227,3 +227,29 @@ def test_steps_that_teach_nothing_are_reported_once_under_the_names_of_run_and_s
     (found,) = find_runs(tmp_path)
     assert ["no_signal" in alerts for alerts in log_of(found)["alerts"]] == [True] * 3
     assert [title for title in told if "no_signal" in title] == [f"{run.key} rl: no_signal"]
+
+
+@pytest.mark.parametrize(("fraction", "of_all"), [(0.0, 0), (1.0, 16)])
+def test_prefilled_first_attempts_are_sampled_once_before_training_for_every_sample_of_a_problem(
+    fraction: float, of_all: int, run: Run
+):
+    policy, _ = trained(run, [reinforce(prefilled_fraction=fraction)], "training.rl.selection=last")
+    prefilled = [sample.episode.num_prefilled for _, samples in policy.updates for sample in samples]
+    assert (len(prefilled), sum(prefilled)) == (16, of_all)
+    firsts = [sampled.weights for sampled in policy.requests if sampled.request.turn == 0]
+    assert firsts == ([0] * 8 if fraction else [weights for weights in range(4) for _ in range(4)])
+
+
+def test_a_sampler_that_drifts_from_the_learner_is_reported_against_the_stages_first_step(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    update = Asked.update
+
+    def drifting(policy: Asked, samples: Sequence[TrainingSample]) -> UpdateStats:
+        stats = update(policy, samples)
+        return replace(stats, logprob_diff={"t1": 0.01 * 4 ** (policy.weights - 1)})
+
+    monkeypatch.setattr(Asked, "update", drifting)
+    trained(run, [reinforce(num_steps=4)], "training.rl.selection=last")
+    (found,) = find_runs(tmp_path)
+    assert ["mismatch@t1" in alerts for alerts in log_of(found)["alerts"]] == [False, False, True, True]
