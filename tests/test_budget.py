@@ -15,6 +15,7 @@ from bench.methods.score_star_stage2 import ScoreStarStage2
 from bench.methods.star import Star, deal
 from bench.tasks.interface import Task
 from bench.training.config import Training
+from bench.training.stages import Imitate
 from tests.made_episodes import Riddles
 
 
@@ -145,6 +146,27 @@ def test_star_after_stage_one_goes_on_from_it_with_the_steps_that_it_left():
     for fraction in (0.0, 1.0):
         with pytest.raises(ValueError, match="leaves one of the two stages without steps"):
             method.stages(cast(Task, task), budget(stage1_fraction=fraction))
+
+
+@pytest.mark.parametrize(
+    ("method", "names"),
+    [
+        ("base", []),
+        ("single_turn_rl", ["single_turn"]),
+        ("multi_turn_rl", ["multi_turn"]),
+        ("score", ["stage1", "stage2"]),
+        ("star", ["star/1", "star/2", "star/3"]),
+        ("score_star_stage2", ["stage1", "star/1", "star/2", "star/3"]),
+        ("pair_sft", ["pair_sft"]),
+    ],
+)
+def test_stages_keep_the_names_by_which_a_killed_run_and_its_log_are_read(method: str, names: list[str]):
+    task = Riddles([Problem(str(number), "?", "!") for number in range(6)])
+    chosen = compose_spec([f"method={method}", "model=scripted", "model.replies=[yes]"]).method
+    stages = chosen.stages(cast(Task, task), budget(stage1_fraction=0.4))
+    assert [stage.name for stage in stages] == names
+    sampled_ahead = [stage.seed_key for stage in stages if isinstance(stage, Imitate)]
+    assert sampled_ahead == (["pair_sft/collect"] if method == "pair_sft" else [n for n in names if "star" in n])
 
 
 def test_conversations_are_what_the_steps_sample_unless_samples_are_set():
